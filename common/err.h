@@ -75,7 +75,7 @@ char *err_text(const struct err *err);
  * is emptied). Returns src's code, or 0 if src held none. */
 int err_move(struct err *dst, struct err *src);
 
-/* 1 if an error is set, else 0. */
+/* 1 if an error is set, else 0. Takes NULL. */
 int err_is_set(const struct err *err);
 
 /* Empties the object; it can be used again. Takes NULL. */

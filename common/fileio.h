@@ -33,7 +33,8 @@ _must_check_ ssize_t pread_all(int fd, void *buf, size_t len, off_t offset);
 _must_check_ int file_read(const char *path, size_t max, char **ret_data, size_t *ret_len, struct err *reterr);
 
 /* Replaces path by data, whole or not at all: temporary file beside it (mode as
- * given), fsync, rename, fsync of the directory. Returns 0 or negative errno. */
+ * given; .NAME.XXXXXX.tmp, which a crash may leave), fsync, rename, fsync of the
+ * directory. Returns 0 or negative errno. */
 _must_check_ int file_replace(const char *path, const void *data, size_t len, mode_t mode, struct err *reterr);
 
 /* Copies src to dst (created with mode; owner as given where uid/gid are not

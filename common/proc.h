@@ -23,7 +23,8 @@ struct proc_opts {
  * defaults, only 0-2 open, and waits by pid. ret_output (*owned*, may be NULL)
  * gets its standard output (at most 1 MiB are kept). A program that exits other
  * than 0 is an error with the end of its standard error in the message. Returns
- * 0 or negative errno (-ENOENT: program missing, the hint names it). */
+ * 0 or negative errno (-ENOENT: program missing, the hint names it; -ECANCELED).
+ * The kernel kills the program if the calling thread dies. */
 _must_check_ int proc_run(const struct proc_opts *opts, char **ret_output, struct err *reterr);
 
 #endif
