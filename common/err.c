@@ -47,6 +47,25 @@ int err_set(struct err *reterr, enum err_kind kind, int code, const char *fmt, .
 	return fill(reterr, kind == ERR_NONE ? ERR_FAILED : kind, normal_code(code), message);
 }
 
+int err_full(struct err *reterr, enum err_kind kind, int code, const char *vm, const char *file, const char *hint,
+	     const char *fmt, ...)
+{
+	int fresh = reterr && !err_is_set(reterr);
+	va_list ap;
+	char *message;
+
+	va_start(ap, fmt);
+	message = xvasprintf(fmt, ap);
+	va_end(ap);
+	code = fill(reterr, kind == ERR_NONE ? ERR_FAILED : kind, normal_code(code), message);
+	if (fresh) {
+		reterr->vm = xstrdup(vm);
+		reterr->file = xstrdup(file);
+		reterr->hint = xstrdup(hint);
+	}
+	return code;
+}
+
 int err_errno(struct err *reterr, int code, const char *fmt, ...)
 {
 	va_list ap;

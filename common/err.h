@@ -50,10 +50,14 @@ struct err {
  * becomes -EIO), so that a failure is one line: return err_set(...). */
 int err_set(struct err *reterr, enum err_kind kind, int code, const char *fmt, ...) _printf_(4, 5);
 
-/* Same, kind ERR_FAILED, with ": " and the text of the errno appended. */
+/* Same, and names the VM, the file and what to do (each *borrowed*, may be NULL). */
+int err_full(struct err *reterr, enum err_kind kind, int code, const char *vm, const char *file, const char *hint,
+	     const char *fmt, ...) _printf_(7, 8);
+
+/* As err_set(), kind ERR_FAILED, with ": " and the text of the errno appended. */
 int err_errno(struct err *reterr, int code, const char *fmt, ...) _printf_(3, 4);
 
-/* Same as err_errno(), and names path (*borrowed*) as the file it is about. */
+/* As err_errno(), and names path (*borrowed*) as the file it is about. */
 int err_file(struct err *reterr, int code, const char *path, const char *fmt, ...) _printf_(4, 5);
 
 /* Adds what to do about it, if no hint is set yet. */
