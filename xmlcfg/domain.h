@@ -122,10 +122,14 @@ struct domain_spec {
 	const char *loader, *nvram, *nvram_template; /* UEFI if loader is set */
 	int tpm;
 	const char *console_log; /* file that also gets the serial console's output, or NULL */
+	const char *agent_path;  /* socket of the guest agent channel, or NULL: no channel */
+	int disk_block;          /* 1: disk_path is a block device */
 };
 
 /* A new domain document from a spec, *owned*: virtio disk and network, serial
- * console on a pty, ACPI, guest agent channel, genid, no USB. */
+ * console on a pty, ACPI, balloon, genid, no USB; a guest agent channel where its
+ * path is given (a path of libvirt's own would be too long under a deep root of
+ * the embedded driver). */
 struct domain *domain_build(const struct domain_spec *spec);
 
 #endif
