@@ -6,7 +6,8 @@
 
 void cursor_init(struct cursor *c, const void *data, size_t len)
 {
-	*c = (struct cursor){ .data = data, .len = len };
+	/* nothing is still a place: NULL from cursor_bytes() means a failure only */
+	*c = (struct cursor){ .data = data ? data : (const void *)"", .len = data ? len : 0 };
 }
 
 const void *cursor_bytes(struct cursor *c, size_t n)
