@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the functional, fault and bench tests share: real daemon, real libvirt, real guests.
+
+where.py       paths of the build and the sources, tools that a test needs
+wait.py        waiting for a condition with a deadline
+varlink.py     a minimal Varlink client
+disk.py        reading images from outside
+serial.py      the guest's serial line, read from its log file
+hypervisor.py  libvirt: qemu:///embed and qemu:///system
+daemon.py      one vmsnapd with a store and a socket of its own, and vmsnapctl
+machine.py     one guest under vmsnap
+lab.py         all of it together for one test
+laws.py        the laws of a store, checked from outside
+fixtures.py    the pytest fixtures
+"""

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All that one test needs, in a short directory of its own: daemon, store, guests."""
+import os
+import shutil
+import tempfile
+
+from . import disk, laws
+from .daemon import Daemon
+from .machine import PREFIX, Machine
+from .wait import until
+
+DOMAIN = """<domain type='qemu'>
+  <name>{name}</name>
+  <memory unit='MiB'>{memory}</memory>
+  <vcpu>1</vcpu>
+  {head}
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    {disks}
+    <controller type='usb' model='none'/>
+    <serial type='file'><source path='{log}' append='on'/></serial>
+    <memballoon model='none'/>
+    {devices}
+  </devices>
+</domain>
+"""
+BIOS = "<os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>"
+DISK = """<disk type='{kind}' device='disk'><driver name='qemu' type='{format}'/><source {attribute}='{path}'/>
+    <target dev='{target}' bus='virtio'/><boot order='{order}'/></disk>"""
+
+
+def make_base():
+    """A short directory (UNIX sockets lie below it) that QEMU's user can go through but not list."""
+    base = tempfile.mkdtemp(prefix="vs", dir="/tmp")
+    os.chmod(base, 0o711)
+    return base
+
+
+class Lab:
+    def __init__(self, hv, images):
+        self.hv = hv
+        self.images = images
+        self.base = make_base()
+        self.daemon = Daemon(hv.uri, self.base)
+        self.check_at_end = True  # a test that leaves the store broken on purpose says False
+
+    # the daemon
+
+    def ctl(self, *args, **kwargs):
+        return self.daemon.ctl(*args, **kwargs)
+
+    def check(self):
+        """The laws hold, now, on disk and in libvirt."""
+        laws.check_store(self.daemon.store, self.hv)
+
+    # guests
+
+    def path(self, name):
+        return os.path.join(self.base, name)
+
+    def machine(self, name="one", *args, start=False):
+        """A VM with one disk, made by vmsnapctl vm create from the counting guest."""
+        machine = Machine(self, PREFIX + name, self.path(f"{name}.log"))
+        self.ctl("vm", "create", machine.name, "--memory", "16M", "--vcpus", "1",
+                 "--import-disk", self.images.boot, "--console-log", machine.serial.path, *args)
+        if start:
+            machine.start()
+        return machine
+
+    def domain_xml(self, name, disks, memory=16, head=BIOS, devices="", log=None):
+        """A domain document; disks is a list of (path, format) or (path, format, "block")."""
+        rows = []
+        for order, (path, image_format, *kind) in enumerate(disks, 1):
+            block = bool(kind)
+            rows.append(DISK.format(kind="block" if block else "file", attribute="dev" if block else "file",
+                                    path=path, format=image_format, target=f"vd{chr(96 + order)}", order=order))
+        return DOMAIN.format(name=PREFIX + name, memory=memory, head=head, disks="\n    ".join(rows),
+                             log=log or self.path(f"{name}.log"), devices=devices)
+
+    def define(self, xml):
+        """Defines a domain the way an admin would, past vmsnap."""
+        with tempfile.NamedTemporaryFile("w", suffix=".xml", dir=self.base) as document:
+            document.write(xml)
+            document.flush()
+            self.virsh("define", document.name)
+
+    def virsh(self, *args, check=True):
+        """virsh beside the daemon; embed lets nobody in while the daemon is up, so it is stopped for it."""
+        if self.hv.name != "embed" or not self.daemon.alive():
+            return self.hv.virsh(*args, check=check)
+        self.daemon.stop()
+        try:
+            return self.hv.virsh(*args, check=check)
+        finally:
+            self.daemon.start()
+
+    def two_disk_images(self, name):
+        """A raw disk that boots, and a qcow2 disk beside it, outside of the store."""
+        first, second = self.path(f"{name}-0.img"), self.path(f"{name}-1.qcow2")
+        shutil.copy(self.images.boot, first)
+        disk.create(second, "qcow2", "4M")
+        return [(first, "raw"), (second, "qcow2")]
+
+    def adopted(self, name="two", start=False, **domain):
+        """A VM with two disks, raw and qcow2, outside of the store: defined by virsh, then adopted."""
+        machine = Machine(self, PREFIX + name, self.path(f"{name}.log"))
+        self.define(self.domain_xml(name, self.two_disk_images(name), **domain))
+        self.ctl("vm", "adopt", machine.name)
+        if start:
+            machine.start()
+        return machine
+
+    # the end
+
+    def finish(self, failed):
+        """Ends the test's processes. A test that went well must leave a lawful store and a daemon that ends
+        well; one that failed leaves its files and says where they are."""
+        try:
+            if failed:
+                print(f"kept: {self.base}\n{self.daemon.log()}")
+                self.daemon.kill()
+                return
+            if not self.daemon.alive() and self.check_at_end:
+                self.daemon.start()
+            until(lambda: not self.daemon.intents() or not self.check_at_end, "operations to end")
+            if self.check_at_end:
+                self.check()
+            self.daemon.stop()
+        except BaseException:
+            print(f"kept: {self.base}\n{self.daemon.log()}")
+            failed = True
+            self.daemon.kill()
+            raise
+        finally:
+            self.hv.reset()
+            if not failed:
+                shutil.rmtree(self.base)
