@@ -7,6 +7,8 @@ if [ -z "$VALGRIND" ]; then
     [ "$CI" = true ] && exit 1
     exit 77
 fi
+VMSNAP_VALGRIND=1 # what valgrind cannot do is skipped by the tests
+export VMSNAP_VALGRIND
 # child processes exec at once or are other people's programs
 exec "$VALGRIND" -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,possible \
     --errors-for-leak-kinds=definite,possible --track-fds=no --trace-children=no "$@"

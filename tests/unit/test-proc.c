@@ -47,22 +47,30 @@ static void failures_say_why(void **state _unused_)
 	assert_string_equal(killed.message, "sh was killed by signal 9");
 }
 
-static void a_missing_program_is_named(void **state)
+static void a_missing_program_is_named(void **state _unused_)
 {
 	const char *const nowhere[] = { "vmsnap-no-such-program", NULL }, *const no_path[] = { "/nonexistent/x", NULL };
 	const char *const sh[] = { "sh", "-c", "true", NULL };
-	_cleanup_free_ char *script = put_file(*state, "script", "#!/nonexistent/interpreter\n", 27);
-	const char *const bad[] = { script, NULL };
-	_cleanup_err_ struct err err = ERR_INIT, cwd = ERR_INIT, exec = ERR_INIT;
+	_cleanup_err_ struct err err = ERR_INIT, cwd = ERR_INIT;
 
 	assert_int_equal(proc_run(&(struct proc_opts){ .argv = nowhere }, NULL, &err), -ENOENT);
 	assert_non_null(strstr(err.hint, "vmsnap-no-such-program"));
 	assert_int_equal(proc_run(&(struct proc_opts){ .argv = no_path }, NULL, NULL), -ENOENT);
 	assert_int_equal(proc_run(&(struct proc_opts){ .argv = sh, .cwd = "/nonexistent" }, NULL, &cwd), -ENOENT);
 	assert_non_null(strstr(cwd.message, "/nonexistent"));
+}
+
+static void a_failed_exec_is_told_from_a_failed_program(void **state)
+{
+	_cleanup_free_ char *script = put_file(*state, "script", "#!/nonexistent/interpreter\n", 27);
+	const char *const argv[] = { script, NULL };
+	_cleanup_err_ struct err err = ERR_INIT;
+
+	if (getenv("VMSNAP_VALGRIND")) /* which ends a process whose exec fails */
+		skip();
 	assert_int_equal(chmod(script, 0700), 0);
-	assert_int_equal(proc_run(&(struct proc_opts){ .argv = bad }, NULL, &exec), -ENOENT);
-	assert_non_null(strstr(exec.message, script));
+	assert_int_equal(proc_run(&(struct proc_opts){ .argv = argv }, NULL, &err), -ENOENT);
+	assert_non_null(strstr(err.message, script));
 }
 
 static void it_runs_where_it_is_told(void **state)
@@ -93,8 +101,8 @@ static void nothing_of_ours_is_inherited(void **state)
 	check_output("for fd in /proc/self/fd/*; do n=${fd##*/}; test $n -gt 2 && readlink $fd; done | "
 		     "grep -v -e pipe: -e /proc; true",
 		     "");
-	check_output("grep -E '^Sig(Blk|Ign)' /proc/self/status | tr -d '\\t'",
-		     "SigBlk:0000000000000000\nSigIgn:0000000000000000\n");
+	/* signals 1 to 28: glibc keeps 32 and 33 to itself, as whoever started us left them */
+	check_output("sed -n -E '/^Sig(Blk|Ign)/s/.*(.{7})$/\\1/p' /proc/self/status", "0000000\n0000000\n");
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	signal(SIGPIPE, SIG_DFL);
 	assert_int_equal(run_sh(script, NULL, NULL), 0);
@@ -184,7 +192,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(output_is_returned),
 		cmocka_unit_test(failures_say_why),
-		IN_DIR(a_missing_program_is_named),
+		cmocka_unit_test(a_missing_program_is_named),
+		IN_DIR(a_failed_exec_is_told_from_a_failed_program),
 		IN_DIR(it_runs_where_it_is_told),
 		IN_DIR(nothing_of_ours_is_inherited),
 		cmocka_unit_test(much_output_does_not_block),
