@@ -15,6 +15,8 @@
 #define VL_MAX_REPLY (16 << 20)
 
 #define _cleanup_json_ _cleanup_(json_decrefp)
+#define _cleanup_call_ _cleanup_(vl_call_done)
+#define _cleanup_reply_ _cleanup_(vl_reply_done)
 
 /* A call; strings *owned*, parameters an object (*owned*), never NULL. */
 struct vl_call {
@@ -42,6 +44,10 @@ _must_check_ int vl_reply_parse(const char *msg, size_t len, struct vl_reply *re
  * or empty ones are left out. */
 char *vl_call_format(const char *method, json_t *parameters, int more, int oneway);
 char *vl_reply_format(const char *error, json_t *parameters, int continues); /* as vl_call_format() */
+
+/* A JSON string of s (*borrowed*), *owned*; bytes that are not UTF-8 (file names may
+ * hold any) become U+FFFD. NULL gives a JSON null. Never NULL. */
+json_t *vl_string(const char *s);
 
 /* Empty them. Take empty ones. */
 void vl_call_done(struct vl_call *call);

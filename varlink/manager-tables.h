@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The parts of io.vmsnap.Manager that several files of this folder share. */
+#ifndef VARLINK_MANAGER_TABLES_H
+#define VARLINK_MANAGER_TABLES_H
+
+#include "varlink/iface.h"
+
+/* The named types (static, *borrowed*). */
+extern const struct vl_struct vl_type_job, vl_type_image, vl_type_disk, vl_type_vm, vl_type_snapshot;
+
+/* The errors (static, *borrowed*), ending with a NULL name. */
+extern const struct vl_error vl_manager_errors[];
+
+/* Rows of the tables: a field, one that may be absent, lists, named types. */
+#define FIELD(name_, type_, doc_) { .name = (name_), .type = (type_), .doc = (doc_) }
+#define OPTIONAL(name_, type_, doc_) { .name = (name_), .type = (type_), .flags = VL_NULLABLE, .doc = (doc_) }
+#define LIST(name_, type_, doc_) { .name = (name_), .type = (type_), .flags = VL_ARRAY, .doc = (doc_) }
+#define OPTIONAL_LIST(name_, type_, doc_) \
+	{ .name = (name_), .type = (type_), .flags = VL_NULLABLE | VL_ARRAY, .doc = (doc_) }
+#define STRUCT(name_, ref_, flags_, doc_) \
+	{ .name = (name_), .type = VL_STRUCT, .flags = (flags_), .ref = &(ref_), .doc = (doc_) }
+#define END { .name = NULL }
+
+#endif
