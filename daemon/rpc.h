@@ -25,7 +25,8 @@ struct rpc_peer {
 	size_t n_groups;
 };
 
-/* A method's handler: params (*borrowed*) are validated already. Exactly one
+/* A method's handler: params (*borrowed* until the call ends and the handler has
+ * returned) are validated already. Exactly one
  * rpc_reply() or rpc_error() ends the call, now or later. ctx is the server's. */
 typedef void (*rpc_handler)(struct rpc_call *call, json_t *params, void *ctx);
 
@@ -44,14 +45,14 @@ struct rpc_limits {
 
 struct rpc_options {
 	const char *path;             /* socket to bind, or NULL if fd is given */
-	int fd;                       /* inherited listening socket, or -1 */
+	int fd;                       /* inherited socket, listening or connected (*taken*), or -1 */
 	struct rpc_limits limits;
 	const struct vl_interface *iface;
 	const struct rpc_method *methods; /* one row for each method of iface */
 	void *ctx;                    /* *borrowed* for the server's life */
 	/* May this peer call that method? Returns 0 or -EACCES. */
 	int (*authorize)(void *ctx, const struct rpc_peer *peer, const struct vl_method *method);
-	const char *vendor, *product, *version, *url;
+	const char *vendor, *product, *version, *url; /* *borrowed* for the server's life, as the tables are */
 };
 
 /* Starts serving on base. A socket that somebody answers on is refused
@@ -89,7 +90,9 @@ int rpc_call_writable(const struct rpc_call *call);
 void rpc_call_on_writable(struct rpc_call *call, void (*fn)(void *arg), void *arg);
 
 /* fn(arg) is called once if the client goes away before the call ended; the call
- * must not be used after fn returns. */
+ * must not be used after fn returns. Set it before the handler returns. Without
+ * it the call stays valid when the client has gone: its replies go nowhere, and
+ * the handler still ends it. */
 void rpc_call_on_gone(struct rpc_call *call, void (*fn)(void *arg), void *arg);
 
 /* The error name ("io.vmsnap.Manager.VMBusy") and parameters (*owned*) for err. */
