@@ -173,10 +173,7 @@ char *intent_format(const struct intent *in, size_t *ret_len)
 
 static int bad_record(struct err *reterr, const char *file, const char *why)
 {
-	int r = err_set(reterr, ERR_BAD_DATA, -EBADMSG, "intent record '%s' is damaged: %s", file, why);
-
-	err_set_file(reterr, file);
-	return r;
+	return err_full(reterr, ERR_BAD_DATA, -EBADMSG, NULL, file, NULL, "intent record '%s' is damaged: %s", file, why);
 }
 
 /* Checks size, magic and checksum: what stands around the lines. */
@@ -294,13 +291,9 @@ int intent_write(const struct intent *in, const char *path, struct err *reterr)
 	size_t len;
 	_cleanup_free_ char *text = intent_format(in, &len);
 
-	if (len > INTENT_MAX_BYTES || in->n > INTENT_MAX_KEYS) {
-		int r = err_set(reterr, ERR_LIMIT, -EFBIG, "cannot write intent record '%s': it would be too large (%zu bytes)",
-				path, len);
-
-		err_set_file(reterr, path);
-		return r;
-	}
+	if (len > INTENT_MAX_BYTES || in->n > INTENT_MAX_KEYS)
+		return err_full(reterr, ERR_LIMIT, -EFBIG, NULL, path, NULL,
+				"cannot write intent record '%s': it would be too large (%zu bytes)", path, len);
 	return file_replace(path, text, len, 0600, reterr);
 }
 

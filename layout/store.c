@@ -41,16 +41,13 @@ static int make_parents(const char *path, struct err *reterr)
 
 static int lock_store(int fd, const char *path, struct err *reterr)
 {
-	int r;
-
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
 	if (errno != EWOULDBLOCK)
 		return err_file(reterr, -errno, path, "cannot lock store '%s'", path);
-	r = err_set(reterr, ERR_REFUSED, -EBUSY, "store '%s' is in use by another vmsnapd", path);
-	err_set_file(reterr, path);
-	err_hint(reterr, "stop the other vmsnapd, or give this one a store of its own with --store");
-	return r;
+	return err_full(reterr, ERR_REFUSED, -EBUSY, NULL, path,
+			"stop the other vmsnapd, or give this one a store of its own with --store",
+			"store '%s' is in use by another vmsnapd", path);
 }
 
 int store_open(const char *path, int *ret_lock_fd, struct err *reterr)
@@ -117,13 +114,9 @@ static int look_into(const char *root, struct found *ret_found, struct err *rete
 		return r;
 	for (size_t i = 0; names && names[i]; i++)
 		found_name(&found, names[i]);
-	if (found.guids > 1) {
-		r = err_set(reterr, ERR_BAD_DATA, -ENOTUNIQ, "VM directory '%s' holds the configurations of %zu VMs",
-			    root, found.guids);
-		err_set_file(reterr, root);
-		err_hint(reterr, "move all but one of them out of '%s'", vms);
-		return r;
-	}
+	if (found.guids > 1)
+		return err_full(reterr, ERR_BAD_DATA, -ENOTUNIQ, NULL, root, "move all but one of them out of it",
+				"VM directory '%s' holds the configurations of %zu VMs", root, found.guids);
 	*ret_found = found;
 	return found.guids == 1;
 }

@@ -183,11 +183,9 @@ static int refuse_rest(const struct vmdir *vd, const char *dir, struct err *rete
 	if (r < 0)
 		return r;
 	first = names && names[0] ? path_join(dir, names[0]) : xstrdup(dir);
-	r = err_set(reterr, ERR_REFUSED, -ENOTEMPTY, "VM directory '%s' was not removed: '%s' is still in it",
-		    vd->root, first);
-	err_set_file(reterr, first);
-	err_hint(reterr, "look at what remains and remove it by hand if it is not needed");
-	return r;
+	return err_full(reterr, ERR_REFUSED, -ENOTEMPTY, NULL, first,
+			"look at what remains and remove it by hand if it is not needed",
+			"VM directory '%s' was not removed: '%s' is still in it", vd->root, first);
 }
 
 int vmdir_remove_empty(const struct vmdir *vd, struct err *reterr)
