@@ -60,9 +60,10 @@ class Daemon:
     def start(self, fault=None, timeout=60.0):
         """Starts the process and waits until it serves, is connected to the hypervisor and has recovered."""
         self.spawn(fault)
-        until(self._ready, lambda: f"vmsnapd ready; its log ends in {self.log()[-1500:]}", timeout)
+        until(self.ready, lambda: f"vmsnapd ready; its log ends in {self.log()[-1500:]}", timeout)
 
-    def _ready(self):
+    def ready(self):
+        """It serves, is connected and has recovered. Raises if it ended instead."""
         if self.process.poll() is not None:
             raise AssertionError(f"vmsnapd ended with {self.process.returncode}: {self.log()[-1500:]}")
         try:

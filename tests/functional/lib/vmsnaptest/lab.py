@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 
-from . import disk, laws
+from . import disk, laws, varlink
 from .daemon import Daemon
 from .machine import PREFIX, Machine
 from .wait import until
@@ -48,6 +48,10 @@ class Lab:
 
     def ctl(self, *args, **kwargs):
         return self.daemon.ctl(*args, **kwargs)
+
+    def daemon_call(self, method, **parameters):
+        """One Varlink call past vmsnapctl; returns the reply's parameters."""
+        return varlink.call(self.daemon.socket, method, **parameters)
 
     def check(self):
         """The laws hold, now, on disk and in libvirt."""

@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is under way when the daemon dies: one class for each operation in each situation.
+
+prepare() makes the situation, words() is the command that is interrupted, verify() looks at what recovery made
+of it: the operation happened wholly or not at all, everything that was there before is whole, the guest is
+neither paused nor on a wrong disk. `operation` is the name in `vmsnapd --list-steps`."""
+import os
+
+from vmsnaptest.machine import PREFIX, Machine
+
+ALL = []
+
+
+def scenario(cls):
+    ALL.append(cls)
+    return cls
+
+
+class Scenario:
+    operation = None
+    quick = True  # part of the selection that CI runs
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.machine = None
+
+    @property
+    def name(self):
+        return self.machine.name
+
+    def prepare(self):
+        raise NotImplementedError
+
+    def words(self):
+        raise NotImplementedError
+
+    def verify(self, done):
+        """`done` is True if the command ended well before the daemon could be killed."""
+        raise NotImplementedError
+
+    def check_runs_undisturbed(self):
+        """The guest never noticed: no gap since prepare() ended."""
+        assert self.machine.state() == "running"
+        last = self.machine.serial.lines()[-1:]
+        self.machine.serial.reach((last[0].ram if last else 0) + 2)
+        self.machine.serial.undisturbed()
+
+
+class _Create(Scenario):
+    operation = "snapshot-create"
+    options = ()
+    running = True
+
+    def prepare(self):
+        self.machine = self.lab.adopted()
+        self.base = self.machine.snapshot("base")["id"]
+        if self.running:
+            self.machine.start()
+            self.machine.serial.reach(4)
+        self.machine.serial.mark()
+        self.before = None if self.running else self.machine.numbers()
+
+    def words(self):
+        return ["snapshot", "create", self.name, "--name", "new", *self.options]
+
+    def verify(self, done):
+        found = self.machine.snapshots()
+        assert set(found) in ({"base"}, {"base", "new"}), set(found)
+        assert not done or "new" in found
+        if self.running:
+            self.check_runs_undisturbed()
+        else:
+            assert self.machine.numbers() == self.before
+        after = self.machine.snapshot("after")["id"]  # the VM can be used
+        for name in ("new", "after"):
+            guid = found["new"]["id"] if name == "new" and "new" in found else after
+            self.machine.apply(guid)
+            self.check_came_back(guid)
+        self.machine.apply(self.base)
+        self.machine.check_boots_with(self.base)
+
+    def check_came_back(self, guid):
+        if self.machine.snapshot_config(guid).state:
+            self.machine.check_resumed_from(guid)
+        else:
+            self.machine.check_boots_with(guid)
+            self.machine.stop()
+
+
+@scenario
+class CreateOff(_Create):
+    running = False
+
+
+@scenario
+class CreatePaused(_Create):
+    options = ("--paused",)
+
+
+@scenario
+class CreateLive(_Create):
+    options = ("--live",)
+    quick = False
+
+
+@scenario
+class CreateDiskOnly(_Create):
+    options = ("--no-memory",)
+
+
+class _GoBack(Scenario):
+    """Three snapshots: off, then a with memory, then b with memory, from which now derives; the guest runs."""
+    saving = False
+
+    def prepare(self):
+        self.machine = self.lab.adopted()
+        self.off = self.machine.snapshot("off")["id"]
+        self.machine.start()
+        self.machine.serial.reach(4)
+        self.a = self.machine.snapshot("a")["id"]
+        self.machine.serial.ticks(3)
+        self.b = self.machine.snapshot("b")["id"]
+        self.machine.serial.ticks(3)
+        self.machine.serial.mark()
+        self.disks_before = self.machine.config().disk_paths()
+
+    target = None  # attribute that holds the GUID to go back to
+
+    def verify(self, done):
+        found = self.machine.snapshots()
+        extra = set(found) - {"off", "a", "b"}
+        assert {"off", "a", "b"} <= set(found) and len(extra) <= (1 if self.saving else 0), set(found)
+        guid = getattr(self, self.target)
+        self.machine.serial.turned()
+        config = self.machine.config()
+        went_back = config.disk_paths() != self.disks_before and \
+            not (extra and config.parent == found[next(iter(extra))]["id"])
+        assert went_back or not done
+        if not went_back:
+            self.check_runs_undisturbed()
+        elif self.machine.snapshot_config(guid).state:
+            assert config.parent == guid
+            if self.machine.show()["state"] == "saved":
+                self.machine.serial.mark()
+                self.machine.serial.turned()
+                self.machine.vm("start")
+            self.machine.check_resumed_from(guid)
+        else:
+            assert config.parent == guid
+            self.machine.check_boots_with(guid)
+        for name in sorted(extra):
+            self.machine.apply(found[name]["id"])
+            self.machine.check_resumed_from(found[name]["id"])
+        for guid in (self.a, self.b):
+            self.machine.apply(guid)
+            self.machine.check_resumed_from(guid)
+        self.machine.apply(self.off)
+        self.machine.check_boots_with(self.off)
+
+
+@scenario
+class ApplyMemory(_GoBack):
+    operation = "snapshot-apply"
+    target = "a"
+
+    def words(self):
+        return ["snapshot", "apply", self.name, self.a, "--discard"]
+
+
+@scenario
+class ApplyOff(ApplyMemory):
+    target = "off"
+    quick = False
+
+    def words(self):
+        return ["snapshot", "apply", self.name, self.off, "--discard"]
+
+
+@scenario
+class ApplySaving(ApplyMemory):
+    saving = True
+    quick = False
+
+    def words(self):
+        return ["snapshot", "apply", self.name, self.a, "--save-current"]
+
+
+@scenario
+class Revert(_GoBack):
+    operation = "vm-revert"
+    target = "b"
+
+    def words(self):
+        return ["snapshot", "revert", self.name, "--discard"]
+
+
+@scenario
+class Delete(Scenario):
+    """A leaf of a branch, with memory, goes while the guest runs on another branch."""
+    operation = "snapshot-delete"
+
+    def prepare(self):
+        self.machine = self.lab.machine(start=True)
+        self.machine.serial.reach(4)
+        self.a = self.machine.snapshot("a")["id"]
+        self.machine.serial.ticks(3)
+        self.b = self.machine.snapshot("b")["id"]
+        self.machine.apply(self.a)
+        self.machine.check_resumed_from(self.a)
+        self.machine.serial.mark()
+
+    def words(self):
+        return ["snapshot", "delete", self.name, self.b]
+
+    def verify(self, done):
+        found = set(self.machine.snapshots())
+        assert found in ({"a"}, {"a", "b"}) and (not done or "b" not in found)
+        self.check_runs_undisturbed()
+        if "b" in found:
+            self.machine.apply(self.b)
+            self.machine.check_resumed_from(self.b)
+        self.machine.apply(self.a)
+        self.machine.check_resumed_from(self.a)
+
+
+@scenario
+class VmCreate(Scenario):
+    operation = "vm-create"
+
+    def prepare(self):
+        self.machine = Machine(self.lab, PREFIX + "new", self.lab.path("new.log"))
+
+    def words(self):
+        return ["vm", "create", self.name, "--memory", "16M", "--vcpus", "1", "--import-disk", self.lab.images.boot,
+                "--console-log", self.machine.serial.path]
+
+    def verify(self, done):
+        there = [vm["name"] for vm in self.lab.ctl("vm", "list")["vms"]] == [self.name]
+        assert there or not done
+        if not there:
+            assert self.machine.domain() is None and not os.path.exists(os.path.join(self.lab.daemon.store, self.name))
+            self.lab.ctl(*self.words())
+        self.machine.start()
+
+
+@scenario
+class VmAdopt(Scenario):
+    operation = "vm-adopt"
+
+    def prepare(self):
+        self.machine = Machine(self.lab, PREFIX + "two", self.lab.path("two.log"))
+        self.sources = self.lab.two_disk_images("two")
+        self.lab.define(self.lab.domain_xml("two", self.sources))
+
+    def words(self):
+        return ["vm", "adopt", self.name]
+
+    def verify(self, done):
+        there = [vm["name"] for vm in self.lab.ctl("vm", "list")["vms"]] == [self.name]
+        assert there or not done
+        assert self.machine.state() == "shutoff" and all(os.path.exists(path) for path, _ in self.sources)
+        if not there:
+            self.lab.ctl(*self.words())
+        self.machine.start()
+
+
+@scenario
+class VmDelete(Scenario):
+    operation = "vm-delete"
+
+    def prepare(self):
+        self.machine = self.lab.machine()
+        self.first = self.machine.snapshot("first")["id"]
+
+    def words(self):
+        return ["vm", "delete", self.name, "--force", "--yes"]
+
+    def verify(self, done):
+        there = [vm["name"] for vm in self.lab.ctl("vm", "list")["vms"]] == [self.name]
+        assert not (there and done)
+        if there:
+            self.machine.apply(self.first)
+            self.machine.check_boots_with(self.first)
+            self.machine.stop()
+            self.lab.ctl(*self.words())
+        assert self.machine.domain() is None
+        assert not [n for n in os.listdir(self.lab.daemon.store) if not n.startswith("index.sqlite")]
+
+
+@scenario
+class VmRename(Scenario):
+    operation = "vm-rename"
+
+    def prepare(self):
+        self.machine = self.lab.machine()
+        self.first = self.machine.snapshot("first")["id"]
+
+    def words(self):
+        return ["vm", "rename", self.name, PREFIX + "new"]
+
+    def verify(self, done):
+        old = self.name
+        (now,) = [vm["name"] for vm in self.lab.ctl("vm", "list")["vms"]]
+        assert now in (old, PREFIX + "new") and (not done or now != old)
+        assert self.lab.hv.domains() == [now]
+        self.machine.name = now
+        self.machine.apply(self.first)
+        self.machine.check_boots_with(self.first)
+
+
+@scenario
+class VmSave(Scenario):
+    operation = "vm-save"
+
+    def prepare(self):
+        self.machine = self.lab.machine(start=True)
+        self.machine.serial.reach(4)
+        self.first = self.machine.snapshot("first")["id"]
+        self.machine.serial.ticks(2)
+        self.machine.serial.mark()
+
+    def words(self):
+        return ["vm", "save", self.name]
+
+    def verify(self, done):
+        state = self.machine.show()["state"]
+        assert state in ("saved", "running") and (not done or state == "saved")
+        if state == "saved":
+            self.machine.vm("start")
+        self.check_runs_undisturbed()  # from before the save until after the start, no tick is lost
+        self.machine.apply(self.first)
+        self.machine.check_resumed_from(self.first)
+
+
+@scenario
+class VmStartSaved(VmSave):
+    operation = "vm-start"
+
+    def prepare(self):
+        super().prepare()
+        self.machine.vm("save")
+
+    def words(self):
+        return ["vm", "start", self.name]
+
+    def verify(self, done):
+        super().verify(False)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The daemon is killed with SIGKILL before and after every step of every operation, made to fail in every step,
+and killed at random instants. After a restart the laws hold and all that was there is whole.
+
+The steps come from `vmsnapd --list-steps`, so that a new one cannot be forgotten. VMSNAP_FAULT=quick takes a
+selection that still covers each step of each operation."""
+import os
+import random
+import signal
+import subprocess
+import threading
+
+import pytest
+import scenarios
+from vmsnaptest import varlink
+from vmsnaptest.daemon import FAILED, CtlError
+from vmsnaptest.where import program
+
+QUICK = os.environ.get("VMSNAP_FAULT") == "quick"
+HOWS = ["kill-after"] if QUICK else ["kill-before", "kill-after"]
+ROUNDS = int(os.environ.get("VMSNAP_FAULT_ROUNDS", "4" if QUICK else "20"))
+
+
+def steps():
+    """[(operation, step)] as the daemon has them; empty where it is not built."""
+    try:
+        out = subprocess.run([program("vmsnapd"), "--list-steps"], capture_output=True, text=True, check=True).stdout
+    except (RuntimeError, OSError, subprocess.CalledProcessError):
+        return []
+    return [tuple(line.split(None, 1)) for line in out.splitlines() if line.strip()]
+
+
+STEPS = steps()
+SCENARIOS = [cls for cls in scenarios.ALL if cls.quick or not QUICK]
+CASES = [(cls, step) for cls in SCENARIOS for operation, step in STEPS if operation == cls.operation]
+reached = set()  # (operation, step) at which a daemon died
+
+
+def case_id(value):
+    return value.__name__ if isinstance(value, type) else None
+
+
+def interrupted(lab, scenario, fault):
+    """Runs the scenario's command under a fault; returns the error it ended with, or None."""
+    scenario.prepare()
+    lab.daemon.restart(fault)
+    try:
+        lab.ctl(*scenario.words())
+    except CtlError as error:
+        return error
+    return None
+
+
+def test_every_operation_has_a_scenario():
+    assert STEPS, "vmsnapd --list-steps printed nothing"
+    assert {operation for operation, _ in STEPS} <= {cls.operation for cls in scenarios.ALL}
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("cls,step", CASES, ids=case_id)
+def test_killed(lab, cls, step, how):
+    scenario = cls(lab)
+    error = interrupted(lab, scenario, f"{how}:{step}")
+    if lab.daemon.alive():
+        assert error is None, f"neither done nor killed: {error}"  # this situation needs no such step
+    else:
+        assert lab.daemon.wait_end() == -signal.SIGKILL
+        reached.add((cls.operation, step))
+    lab.daemon.kill()
+    lab.daemon.start()
+    lab.check()
+    scenario.verify(done=error is None)
+
+
+@pytest.mark.parametrize("cls,step", CASES, ids=case_id)
+def test_failed(lab, cls, step):
+    """A step that fails, as if the disk were full: the operation is taken back, or goes forward, at once, and the
+    daemon goes on."""
+    if QUICK and lab.hv.name != "embed":
+        pytest.skip("not in the quick selection")
+    scenario = cls(lab)
+    error = interrupted(lab, scenario, f"fail:{step}")
+    assert lab.daemon.alive()
+    assert error is None or error.code == FAILED and step in error.message
+    lab.check()
+    scenario.verify(done=error is None)
+
+
+def test_every_step_was_reached(request):
+    """Runs last: each step was one at which a daemon died. Only meaningful after all cases ran."""
+    ran = {item.originalname for item in request.session.items}
+    if "test_killed" not in ran or len(request.session.items) < len(CASES) * len(HOWS):
+        pytest.skip("only a part of the cases ran")
+    assert set(STEPS) - reached == set()
+
+
+@pytest.mark.parametrize("cls", SCENARIOS, ids=case_id)
+@pytest.mark.parametrize("turn", range(ROUNDS))
+def test_killed_at_random(lab, cls, turn):
+    """SIGKILL at any instant; the seed is in the test's name."""
+    scenario = cls(lab)
+    scenario.prepare()
+    pause = random.Random(f"{cls.__name__}{turn}").uniform(0, 0.4)
+    kill = threading.Timer(pause, lab.daemon.kill)
+    done = False
+    kill.start()
+    try:
+        lab.ctl(*scenario.words())
+        done = True
+    except (CtlError, varlink.VarlinkError):
+        pass
+    kill.join()
+    lab.daemon.start()
+    lab.check()
+    scenario.verify(done)
