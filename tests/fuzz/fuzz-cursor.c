@@ -39,8 +39,8 @@ static uint64_t step(struct cursor *c, unsigned op, size_t arg)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static volatile uint64_t sum; /* what is read is used */
 	struct cursor c;
-	volatile uint64_t sum = 0;
 
 	cursor_init(&c, data, size);
 	for (size_t i = 0; i < size; i++) {

@@ -62,12 +62,13 @@ static void a_missing_program_is_named(void **state _unused_)
 
 static void a_failed_exec_is_told_from_a_failed_program(void **state)
 {
-	_cleanup_free_ char *script = put_file(*state, "script", "#!/nonexistent/interpreter\n", 27);
-	const char *const argv[] = { script, NULL };
+	_cleanup_free_ char *script = NULL;
+	const char *argv[] = { NULL, NULL };
 	_cleanup_err_ struct err err = ERR_INIT;
 
 	if (getenv("VMSNAP_VALGRIND")) /* which ends a process whose exec fails */
 		skip();
+	argv[0] = script = put_file(*state, "script", "#!/nonexistent/interpreter\n", 27);
 	assert_int_equal(chmod(script, 0700), 0);
 	assert_int_equal(proc_run(&(struct proc_opts){ .argv = argv }, NULL, &err), -ENOENT);
 	assert_non_null(strstr(err.message, script));
@@ -121,7 +122,8 @@ static void much_output_does_not_block(void **state _unused_)
 			 0);
 	assert_int_equal(strlen(output), 1 << 20);
 	assert_int_equal(output[(1 << 20) - 1], 'o');
-	assert_int_equal(run_sh("head -c 300000 /dev/zero | tr '\\0' e >&2; echo the end >&2; false", NULL, &err), -EIO);
+	assert_int_equal(run_sh("head -c 300000 /dev/zero | tr '\\0' e >&2; echo the end >&2; false", NULL, &err),
+			 -EIO);
 	assert_non_null(strstr(err.message, "the end"));
 	assert_true(strlen(err.message) < 4096);
 }
