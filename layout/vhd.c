@@ -152,7 +152,7 @@ int vhdx_parse_metadata(const void *data, size_t len, uint32_t *ret_params, int 
 			return bad_vhdx(reterr, "its metadata table is too short");
 		if (memcmp(guid, guid_file_parameters, 16) != 0)
 			continue;
-		if (offset < VHDX_FIRST_ITEM || length < 8 || offset > MIB - length)
+		if (offset < VHDX_FIRST_ITEM || length < 8 || length > MIB || offset > MIB - length)
 			return bad_vhdx(reterr, "its file parameters lie at an impossible place");
 		*ret_params = 0;
 		*ret_parent = -1;
