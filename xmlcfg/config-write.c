@@ -196,6 +196,18 @@ static xmlDocPtr start(const struct config *cfg)
 	return doc;
 }
 
+/* What is written must be readable again: the text itself is judged. */
+static int check_text(const char *text, size_t len, struct err *reterr)
+{
+	_cleanup_doc_ xmlDocPtr doc = NULL;
+	int r;
+
+	r = xml_parse(text, len, "configuration", NULL, XML_MAX_DEPTH_CONFIG, &doc, reterr);
+	if (r == 0)
+		r = schema_validate(doc, NULL, reterr);
+	return r == -EBADMSG || r == -EFBIG ? -EINVAL : r;
+}
+
 int config_format(const struct config *cfg, char **ret_text, size_t *ret_len, struct err *reterr)
 {
 	_cleanup_doc_ xmlDocPtr doc = NULL;
@@ -218,14 +230,10 @@ int config_format(const struct config *cfg, char **ret_text, size_t *ret_len, st
 	leaf_set_string(root, "memory_blocker", cfg->memory_blocker);
 	write_properties(root, cfg);
 	write_state(root, &cfg->state);
-	r = schema_validate(doc, NULL, reterr);
-	if (r < 0)
-		return r == -EBADMSG ? -EINVAL : r;
 	text = xml_format(doc, 1, &len);
-	if (len > CONFIG_MAX_BYTES)
-		return err_set(reterr, ERR_INVALID, -EINVAL,
-			       "The configuration of \"%s\" has %zu bytes; at most %d can be kept", cfg->name, len,
-			       CONFIG_MAX_BYTES);
+	r = check_text(text, len, reterr);
+	if (r < 0)
+		return r;
 	*ret_text = TAKE_PTR(text);
 	if (ret_len)
 		*ret_len = len;

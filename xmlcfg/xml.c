@@ -145,17 +145,19 @@ static void drop_blanks(xmlNodePtr parent)
 	}
 }
 
-/* Drops the blanks that only indent, all through the tree; with limits on depth.
- * Returns 0, or the line number (at least 1) of the element that is too deep. */
-static int tidy(xmlDocPtr doc, int max_depth)
+/* Drops the blanks that only indent, all through the tree, within the limits on
+ * depth and number. Returns NULL, or the element that is too deep or too many,
+ * with *ret_why saying which. */
+static const xmlNode *tidy(xmlDocPtr doc, int max_depth, const char **ret_why)
 {
 	xmlNodePtr root = xmlDocGetRootElement(doc), n = root;
-	int depth = 1;
+	int depth = 1, elements = 0;
 
 	for (;;) {
 		if (n->type == XML_ELEMENT_NODE) {
-			if (depth > max_depth)
-				return xmlGetLineNo(n) > 0 ? (int)xmlGetLineNo(n) : 1;
+			*ret_why = depth > max_depth ? "elements are nested too deep" : "there are too many elements";
+			if (depth > max_depth || ++elements > XML_MAX_ELEMENTS)
+				return n;
 			if (xmlNodeGetSpacePreserve(n) != 1)
 				drop_blanks(n);
 			if (n->children) {
@@ -169,7 +171,7 @@ static int tidy(xmlDocPtr doc, int max_depth)
 			depth--;
 		}
 		if (n == root)
-			return 0;
+			return NULL;
 		n = n->next;
 	}
 }
@@ -190,6 +192,8 @@ int xml_parse(const char *data, size_t len, const char *what, const char *file, 
 {
 	_cleanup_complaint_ struct xml_complaint c = XML_COMPLAINT_INIT;
 	_cleanup_doc_ xmlDocPtr doc = NULL;
+	const xmlNode *excess;
+	const char *why = NULL;
 
 	xml_init();
 	if (len > XML_MAX_BYTES)
@@ -198,11 +202,11 @@ int xml_parse(const char *data, size_t len, const char *what, const char *file, 
 	doc = parse_bytes(data, len, &c);
 	if (!doc || !xmlDocGetRootElement(doc) || c.text)
 		return refuse(reterr, what, file, &c);
-	c.line = tidy(doc, max_depth);
-	if (c.line > 0) {
-		c.text = xasprintf("elements are nested more than %d deep", max_depth);
-		return refuse(reterr, what, file, &c);
-	}
+	excess = tidy(doc, max_depth, &why);
+	if (excess)
+		return err_full(reterr, ERR_BAD_DATA, -EFBIG, NULL, file, NULL,
+				"The %s cannot be read, line %ld: %s (limits: %d deep, %d in all)", what,
+				xmlGetLineNo((xmlNodePtr)excess), why, max_depth, XML_MAX_ELEMENTS);
 	*ret_doc = TAKE_PTR(doc);
 	return 0;
 }
