@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Makes raw disk images of the test guests (tick.s, tick-efi.c) with GNU as, ld, gcc and mtools.
+"""Makes raw disk images of the test guests (tick.s, talk.s, tick-efi.c) with GNU as, ld, gcc and mtools.
 
 usage: build.py boot FILE [--touch MIB] [--busy] [--size MIB]
+       build.py talk FILE [--size MIB]
        build.py efi FILE
        build.py empty FILE [--size MIB]
 """
@@ -28,18 +29,29 @@ def empty(path, size=4):
         disk.truncate(size * MIB)
 
 
-def boot(path, touch=0, busy=False, size=4):
-    """A raw disk of `size` MiB that boots tick.s; SeaBIOS wants at least one MiB on a virtio disk."""
+def _boot_sector(source, path, size, **symbols):
+    """A raw disk of `size` MiB that boots `source`; SeaBIOS wants at least one MiB on a virtio disk."""
+    defines = [word for name, value in symbols.items() for word in ("--defsym", f"{name}={value}")]
     with tempfile.TemporaryDirectory() as tmp:
-        _run("as", "--32", "--defsym", f"TOUCH={touch}", "--defsym", f"BUSY={int(busy)}", "-o", f"{tmp}/tick.o", "tick.s")
-        _run("ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", "-o", f"{tmp}/tick", f"{tmp}/tick.o")
-        with open(f"{tmp}/tick", "rb") as binary:
+        _run("as", "--32", *defines, "-o", f"{tmp}/guest.o", source)
+        _run("ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", "-o", f"{tmp}/guest", f"{tmp}/guest.o")
+        with open(f"{tmp}/guest", "rb") as binary:
             sector = binary.read()
     if len(sector) != 512:
-        raise RuntimeError(f"tick.s made {len(sector)} bytes, not one sector")
+        raise RuntimeError(f"{source} made {len(sector)} bytes, not one sector")
     with open(path, "wb") as disk:
         disk.write(sector)
         disk.truncate(size * MIB)
+
+
+def boot(path, touch=0, busy=False, size=4):
+    """A raw disk that boots tick.s."""
+    _boot_sector("tick.s", path, size, TOUCH=touch, BUSY=int(busy))
+
+
+def talk(path, size=4):
+    """A raw disk that boots talk.s."""
+    _boot_sector("talk.s", path, size)
 
 
 def efi(path):
@@ -57,7 +69,7 @@ def efi(path):
 
 def main():
     parser = argparse.ArgumentParser(description="make raw disk images of the test guests")
-    parser.add_argument("kind", choices=("boot", "efi", "empty"))
+    parser.add_argument("kind", choices=("boot", "talk", "efi", "empty"))
     parser.add_argument("file")
     parser.add_argument("--touch", type=int, default=0, metavar="MIB", help="RAM to fill at boot")
     parser.add_argument("--busy", action="store_true", help="fill it again at each tick")
@@ -66,6 +78,8 @@ def main():
     path = os.path.abspath(args.file)
     if args.kind == "boot":
         boot(path, args.touch, args.busy, args.size)
+    elif args.kind == "talk":
+        talk(path, args.size)
     elif args.kind == "efi":
         efi(path)
     else:
