@@ -66,14 +66,14 @@ static void show_image(size_t level, json_t *image)
 static void show_disk(json_t *disk)
 {
 	_cleanup_free_ char *target = text_clean(json_str(disk, "target") ? json_str(disk, "target") : "?");
-	_cleanup_free_ char *reason = json_str(disk, "reason") ? text_clean(json_str(disk, "reason")) : NULL;
+	_cleanup_free_ char *reason = text_clean(json_str(disk, "reason") ? json_str(disk, "reason") : "not managed");
 	json_t *chain = json_member(disk, "chain"), *image;
 	size_t i;
 
-	printf("Disk %s:%s%s\n", target, json_flag(disk, "managed") ? "" : " left alone",
-	       reason && !json_flag(disk, "managed") ? ": " : "");
-	if (reason && !json_flag(disk, "managed"))
-		printf("  %s\n", reason);
+	if (json_flag(disk, "managed"))
+		printf("Disk %s:\n", target);
+	else
+		printf("Disk %s, left alone: %s\n", target, reason);
 	if (json_array_size(chain) == 0)
 		show_image(0, disk);
 	json_array_foreach(chain, i, image)

@@ -1,0 +1,656 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""vmsnapctl as a whole process against a daemon that is played by this script."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import unittest
+
+TOP = os.environ.get("top_srcdir") or os.path.join(os.path.dirname(__file__), "../..")
+PROGRAM = os.environ.get("VMSNAPCTL") or os.path.join(os.environ.get("top_builddir", "."), "client/vmsnapctl")
+MANAGER = "io.vmsnap.Manager."
+TIMEOUT = 30
+
+VM = {"name": "web01", "id": "11111111-2222-3333-4444-555555555555", "state": "running", "directory": "/store/web01",
+      "memoryBytes": 1 << 30, "vcpus": 2, "firmware": "uefi", "tpm": True, "snapshots": 3,
+      "now": "AAAAAAAA-0000-0000-0000-000000000002", "nowName": "before upgrade", "problems": ["a sealed disk is gone"],
+      "disks": [{"target": "vda", "path": "/store/web01/Snapshots/x.avhd", "format": "qcow2", "managed": True,
+                 "chain": [{"path": "/store/web01/Snapshots/x.avhd", "format": "qcow2", "allocatedBytes": 88 << 20},
+                           {"path": "/store/web01/web01.qcow2", "format": "qcow2", "allocatedBytes": 1 << 30,
+                            "virtualBytes": 20 << 30}]},
+                {"target": "sda", "path": "/iso", "managed": False, "reason": "it is a CD-ROM"}]}
+
+
+def snapshot(number, name, depth, last, **more):
+    return {"id": "AAAAAAAA-0000-0000-0000-%012d" % number, "name": name, "vm": "web01", "vmId": VM["id"],
+            "createdUSec": (1795250000 + number * 3600) * 1000000, "kind": "off", "mode": "none", "memoryBytes": 0,
+            "diskBytes": 88 << 20, "children": 0, "depth": depth, "last": last, "current": False, **more}
+
+
+SNAPSHOTS = [
+    snapshot(1, "base install", 0, True),
+    snapshot(3, "before upgrade", 1, False, kind="memory", memoryBytes=412 << 20, current=True),
+    snapshot(2, "other idea", 1, True, kind="disk only"),
+]
+JOB = {"id": "17", "operation": "CreateSnapshot", "vm": "web01", "state": "running", "phase": "memory"}
+
+
+class Error(Exception):
+    """An error reply."""
+
+    def __init__(self, name, **parameters):
+        super().__init__(name)
+        self.name, self.parameters = name, parameters
+
+
+class Hangup(Exception):
+    """The daemon closes the connection, after these bytes."""
+
+    def __init__(self, data=b""):
+        super().__init__()
+        self.data = data
+
+
+class Stream(list):
+    """Replies of a 'more' call; the last ends it. An Error may be the last."""
+
+
+class Daemon:
+    """Answers calls by `answers`: method -> value or function(parameters, daemon)."""
+
+    def __init__(self, **answers):
+        self.answers = answers
+        self.calls = []
+        self.directory = tempfile.TemporaryDirectory(prefix="vmsnapctl-")
+        self.path = os.path.join(self.directory.name, "s")
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        self.listener.listen()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+        self.directory.cleanup()
+
+    def accept(self):
+        while True:
+            try:
+                connection = self.listener.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection):
+        with connection:
+            data = b""
+            while True:
+                got = connection.recv(65536)
+                if not got:
+                    return
+                data += got
+                while b"\0" in data:
+                    message, data = data.split(b"\0", 1)
+                    try:
+                        self.answer(connection, json.loads(message))
+                    except Hangup as hangup:
+                        connection.sendall(hangup.data)
+                        return
+                    except OSError:
+                        return
+
+    def answer(self, connection, call):
+        method, parameters = call["method"], call.get("parameters", {})
+        self.calls.append((method[len(MANAGER):], parameters, call.get("more", False)))
+        assert method.startswith(MANAGER), method
+        check_call(method[len(MANAGER):], parameters)
+        answer = self.answers[method[len(MANAGER):]]
+        if callable(answer):
+            answer = answer(parameters, self)
+        replies = answer if isinstance(answer, Stream) else [answer]
+        for i, reply in enumerate(replies):
+            if callable(reply):
+                reply = reply(parameters, self)
+            if isinstance(reply, Exception) and not isinstance(reply, Error):
+                raise reply
+            if isinstance(reply, Error):
+                message = {"error": reply.name, "parameters": reply.parameters}
+            else:
+                message = {"parameters": reply}
+                if i + 1 < len(replies):
+                    message["continues"] = True
+            connection.sendall(json.dumps(message, ensure_ascii=False).encode() + b"\0")
+
+
+def read_interface():
+    """Inputs of each method by the interface description: method -> {field: (type, nullable)}."""
+    with open(os.path.join(TOP, "varlink/io.vmsnap.Manager.varlink"), encoding="utf-8") as f:
+        text = re.sub(r"#.*", "", f.read())
+    methods = {}
+    for name, fields in re.findall(r"^method (\w+)\s*\(([^()]*)\)", text, re.M):
+        methods[name] = {n: (t, bool(q)) for n, q, t in re.findall(r"(\w+)\s*:\s*(\??)(\w+)", fields)}
+    return methods
+
+
+INTERFACE = read_interface()
+KINDS = {"string": str, "int": int, "bool": bool}
+
+
+def check_call(method, parameters):
+    """What the client sends is what the interface takes."""
+    fields = INTERFACE[method]
+    for name, value in parameters.items():
+        assert name in fields, f"{method}: {name} is not in the interface"
+        assert type(value) is KINDS[fields[name][0]], f"{method}: {name} is {value!r}"
+    for name, (_, nullable) in fields.items():
+        assert nullable or name in parameters, f"{method}: {name} is missing"
+
+
+def environment(daemon=None, **more):
+    env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TZ": "UTC", **more}
+    env.update({k: v for k, v in os.environ.items() if k.startswith(("ASAN_", "UBSAN_", "LSAN_"))})
+    if daemon:
+        env["VMSNAP_SOCKET"] = daemon.path
+    return env
+
+
+def run(daemon, *words, env=None, stdin=subprocess.DEVNULL, cwd=None):
+    result = subprocess.run([os.path.abspath(PROGRAM), *words], env={**environment(daemon), **(env or {})}, stdin=stdin,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=TIMEOUT, cwd=cwd, check=False)
+    return result.returncode, result.stdout.decode(), result.stderr.decode()
+
+
+class Terminal:
+    """vmsnapctl with its input and messages on a terminal."""
+
+    def __init__(self, daemon, *words, stdout=subprocess.PIPE):
+        self.master, slave = pty.openpty()
+        self.seen = b""
+        self.process = subprocess.Popen([os.path.abspath(PROGRAM), *words], env=environment(daemon, TERM="xterm"),
+                                        stdin=slave, stderr=slave, stdout=slave if stdout is None else stdout,
+                                        start_new_session=True)
+        self.slave = slave
+
+    def read_some(self):
+        ready = select.select([self.master], [], [], TIMEOUT)[0]
+        assert ready, f"nothing more came after {self.seen!r}"
+        self.seen += os.read(self.master, 65536)
+
+    def wait_for(self, text):
+        while text not in self.seen:
+            self.read_some()
+
+    def type(self, data):
+        os.write(self.master, data)
+
+    def end(self):
+        """Exit code and standard output; all that was on the terminal is in `seen`."""
+        out = self.process.communicate(timeout=TIMEOUT)[0]
+        while select.select([self.master], [], [], 0)[0]:
+            self.seen += os.read(self.master, 65536)
+        os.close(self.slave)
+        os.close(self.master)
+        return self.process.returncode, (out or b"").decode()
+
+
+class Output(unittest.TestCase):
+    def test_tree(self):
+        with Daemon(ListSnapshots={"vm": VM, "snapshots": SNAPSHOTS}) as d:
+            code, out, err = run(d, "snapshot", "tree", "web01")
+            self.assertEqual((code, err), (0, ""))
+            self.assertEqual(out.splitlines(), [
+                "web01",
+                "└─ base install            2026-11-21 09:33   off        88 MiB",
+                "   ├─ before upgrade       2026-11-21 11:33   memory     412 MiB + 88 MiB",
+                "   │  └─ (now)",
+                "   └─ other idea           2026-11-21 10:33   disk only  88 MiB"])
+            self.assertEqual(d.calls, [("ListSnapshots", {"vm": "web01"}, False)])
+
+    def test_tree_in_ascii(self):
+        with Daemon(ListSnapshots={"vm": VM, "snapshots": SNAPSHOTS}) as d:
+            by_option = run(d, "snapshot", "tree", "web01", "--ascii")
+            by_locale = run(d, "snapshot", "tree", "web01", env={"LC_ALL": "C"})
+            self.assertEqual(by_option, by_locale)
+            self.assertIn("   |  `- (now)\n", by_option[1])
+            self.assertTrue(by_option[1].isascii())
+
+    def test_list_is_newest_last(self):
+        with Daemon(ListSnapshots={"vm": VM, "snapshots": SNAPSHOTS}) as d:
+            lines = run(d, "snapshot", "list", "web01")[1].splitlines()
+            self.assertEqual([re.split(r"  +", line[3:])[0] for line in lines],
+                             ["NAME", "base install", "other idea", "before upgrade"])
+            self.assertEqual([line[0] for line in lines], [" ", " ", " ", "*"])
+
+    def test_show_vm(self):
+        with Daemon(GetVM={"vm": VM}) as d:
+            out = run(d, "vm", "show", "web01")[1]
+            self.assertRegex(out, r"(?m)^Now: +after 'before upgrade' \(AAAAAAAA")
+            self.assertRegex(out, r"(?m)^State: +running$")
+            self.assertRegex(out, r"(?m)^Problem: +a sealed disk is gone$")
+            self.assertIn("Disk vda:\n  /store/web01/Snapshots/x.avhd  (qcow2, 88 MiB on disk)\n"
+                          "    /store/web01/web01.qcow2  (qcow2, 1.0 GiB on disk, 20 GiB for the guest)\n", out)
+            self.assertIn("Disk sda, left alone: it is a CD-ROM\n", out)
+
+    def test_lists_of_vms_and_jobs_and_status(self):
+        status = {"version": "1", "uri": "qemu:///system", "connected": True, "store": "/store", "vms": 1,
+                  "jobsRunning": 0, "startedUSec": 1795250000000000, "problems": ["no swtpm"]}
+        with Daemon(ListVMs={"vms": [VM]}, ListJobs={"jobs": [dict(JOB, bytesDone=1, bytesTotal=4)]},
+                    GetStatus=status) as d:
+            self.assertRegex(run(d, "vm", "list")[1], r"(?m)^web01 +running +1.0 GiB +3 +before upgrade +-$")
+            self.assertRegex(run(d, "job", "list")[1], r"(?m)^17 +create snapshot +web01 +running +memory +25% ")
+            self.assertRegex(run(d, "status")[1], r"(?m)^Problem: +no swtpm$")
+
+    def test_names_do_not_steer_the_terminal(self):
+        with Daemon(ListVMs={"vms": [dict(VM, name="\x1b[2Jevil\n")]}) as d:
+            out = run(d, "vm", "list")[1]
+            self.assertNotIn("\x1b", out)
+            self.assertEqual(len(out.splitlines()), 2)
+
+    def test_full_output_is_an_error(self):
+        with Daemon(ListVMs={"vms": [VM]}) as d, open("/dev/full", "wb") as full:
+            result = subprocess.run([PROGRAM, "vm", "list"], env=environment(d), stdout=full, stderr=subprocess.PIPE,
+                                    timeout=TIMEOUT, check=False)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(b"cannot write to standard output", result.stderr)
+
+
+class Json(unittest.TestCase):
+    def test_reply_as_it_came(self):
+        reply = {"vm": dict(VM, unknown={"deep": [1, None, True, "ü"]}, memoryBytes=2**63 - 1), "snapshots": SNAPSHOTS}
+        with Daemon(ListSnapshots=reply) as d:
+            code, out, err = run(d, "--json", "snapshot", "list", "web01")
+            self.assertEqual((code, json.loads(out), err), (0, reply, ""))
+            self.assertEqual(json.loads(run(d, "snapshot", "tree", "web01", "--json")[1]), reply)
+
+    def test_last_reply_of_a_job(self):
+        last = {"snapshot": SNAPSHOTS[0]}
+        with Daemon(CreateSnapshot=Stream([{"job": JOB}, {"job": dict(JOB, phase="disks")}, last])) as d:
+            code, out, err = run(d, "--json", "snapshot", "create", "web01")
+            self.assertEqual((code, json.loads(out), err), (0, last, ""))
+
+    def test_error_reply(self):
+        parameters = {"message": "no", "hint": "try", "vm": "web01", "job": "17"}
+        with Daemon(GetVM=Error(MANAGER + "VMBusy", **parameters)) as d:
+            code, out, err = run(d, "--json", "vm", "show", "web01")
+            self.assertEqual(code, 5)
+            self.assertEqual(json.loads(out), {"error": MANAGER + "VMBusy", "parameters": parameters})
+            self.assertEqual(err, "vmsnapctl: no\n  try\n")
+
+
+class Failures(unittest.TestCase):
+    def test_exit_codes(self):
+        for name, expected in {"JobFailed": 1, "BackendError": 1, "VMBusy": 5, "LimitReached": 5, "JobCancelled": 6,
+                               "Refused": 7, "NoSuchVM": 7, "SealedDiskChanged": 7, "Unheard": 1}.items():
+            with Daemon(StopVM=Error(MANAGER + name, message="because", hint="do this")) as d:
+                code, out, err = run(d, "vm", "stop", "web01")
+                self.assertEqual((code, out, err), (expected, "", "vmsnapctl: because\n  do this\n"), name)
+
+    def test_permission_denied_names_the_role(self):
+        with Daemon(StopVM=Error("org.varlink.service.PermissionDenied")) as d:
+            code, _, err = run(d, "vm", "stop", "web01")
+            self.assertEqual(code, 4)
+            self.assertIn("'admin'", err)
+
+    def test_other_version(self):
+        with Daemon(StopVM=Error("org.varlink.service.InvalidParameter", parameter="vm")) as d:
+            code, _, err = run(d, "vm", "stop", "web01")
+            self.assertEqual(code, 7)
+            self.assertIn("'vm' of StopVM", err)
+
+    def test_no_daemon(self):
+        code, out, err = run(None, "--socket", "/nonexistent/s", "vm", "list")
+        self.assertEqual((code, out), (3, ""))
+        self.assertIn("/nonexistent/s", err)
+
+    def test_dead_socket(self):
+        with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as s:
+            s.bind(directory + "/s")
+            self.assertEqual(run(None, "--socket", directory + "/s", "vm", "list")[0], 3)
+            self.assertEqual(run(None, "bridge", "--socket=" + directory + "/s")[0], 3)
+
+    def test_daemon_hangs_up(self):
+        for data in b"", b"{\"par", b"no json\0", b"[]\0":
+            with Daemon(ListVMs=Hangup(data), StopVM=Stream([{"job": JOB}, Hangup(data)])) as d:
+                self.assertEqual(run(d, "vm", "list")[0], 3, data)
+                code, _, err = run(d, "vm", "stop", "web01")
+                self.assertEqual(code, 3, data)
+                self.assertIn("job list", err)
+
+    def test_wrong_command_lines_send_nothing(self):
+        with Daemon() as d:
+            for words, text in {
+                    (): "a command is missing", ("vm",): "needs to be told", ("vm", "lisst"): "Did you mean 'vm list'",
+                    ("vm", "show"): "Usage: vmsnapctl vm show VM", ("vm", "list", "--foo"): "no option '--foo'",
+                    ("snapshot", "apply", "a", "b"): "--save-current", ("snapshot", "revert", "a"): "--discard",
+                    ("snapshot", "revert", "a", "--discard", "--save-current"): "exclude each other",
+                    ("snapshot", "create", "a", "--live", "--paused"): "exclude each other",
+                    ("vm", "create", "a", "--memory", "1G", "--vcpus", "1"): "needs a disk",
+                    ("vm", "create", "a", "--memory", "much", "--vcpus", "1", "--disk", "1G"): "'much' is not a size",
+                    ("vm", "create", "a", "--memory", "1G", "--vcpus", "0", "--disk", "1G"): "not a whole number",
+                    ("vm", "create", "a", "--memory", "1G", "--vcpus", "1", "--import-disk", "f"): "--import-format",
+            }.items():
+                code, out, err = run(d, *words)
+                self.assertEqual((code, out), (2, ""), words)
+                self.assertIn(text, err, words)
+            self.assertEqual(d.calls, [])
+
+
+class Calls(unittest.TestCase):
+    def sent(self, answer, *words, cwd=None):
+        """The one call that the words make."""
+        class Any(dict):
+            def __missing__(self, key):
+                return answer
+        with Daemon() as d:
+            d.answers = Any()
+            code, _, err = run(d, *words, cwd=cwd)
+            self.assertEqual((code, err), (0, ""), words)
+            self.assertEqual(len(d.calls), 1)
+            return d.calls[0]
+
+    def test_create_vm(self):
+        with tempfile.TemporaryDirectory() as directory:
+            directory = os.path.realpath(directory)
+            sent = self.sent({"vm": VM}, "vm", "create", "web01", "--memory", "1.5G", "--vcpus=2", "--import-disk", "d",
+                             "--import-format", "raw", "--cdrom", "/c", "--network", "default", "--uefi", "--tpm",
+                             "--console-log", "log", "--notes", "mine", cwd=directory)
+            self.assertEqual(sent, ("CreateVM", {
+                "name": "web01", "memoryBytes": 3 << 29, "vcpus": 2, "importDisk": directory + "/d",
+                "importFormat": "raw", "cdrom": "/c", "network": "default", "uefi": True, "tpm": True,
+                "consoleLog": directory + "/log", "notes": "mine"}, True))
+
+    def test_jobs(self):
+        for words, method, parameters in (
+                ("vm adopt d --convert", "AdoptVM", {"domain": "d", "convert": True}),
+                ("vm start v --paused --discard-saved", "StartVM", {"vm": "v", "paused": True, "discardSaved": True}),
+                ("vm shutdown v --wait", "ShutdownVM", {"vm": "v", "wait": True}),
+                ("vm stop v", "StopVM", {"vm": "v"}), ("vm save v", "SaveVM", {"vm": "v"}),
+                ("vm resume v", "ResumeVM", {"vm": "v"}), ("vm rename v w", "RenameVM", {"vm": "v", "name": "w"}),
+                ("vm delete v --force", "DeleteVM", {"vm": "v", "force": True}),
+                ("snapshot create v", "CreateSnapshot", {"vm": "v"}),
+                ("snapshot create v --name n --notes t --no-memory --quiesce", "CreateSnapshot",
+                 {"vm": "v", "name": "n", "notes": "t", "memory": False, "quiesce": True}),
+                ("snapshot create v --live", "CreateSnapshot", {"vm": "v", "mode": "live"}),
+                ("snapshot create v --paused", "CreateSnapshot", {"vm": "v", "mode": "paused"}),
+                ("snapshot apply v s --discard", "ApplySnapshot", {"vm": "v", "snapshot": "s", "present": "discard"}),
+                ("snapshot revert v --save-current", "RevertVM", {"vm": "v", "present": "save"}),
+                ("snapshot delete v s --yes", "DeleteSnapshot", {"vm": "v", "snapshot": "s"})):
+            reply = {"vm": VM, "snapshot": SNAPSHOTS[0]}
+            self.assertEqual(self.sent(reply, *words.split()), (method, parameters, True))
+            self.assertEqual(self.sent({"job": JOB}, *words.split(), "--no-wait"),
+                             (method, dict(parameters, noWait=True), False))
+
+    def test_plain_calls(self):
+        for words, method, parameters in (
+                ("snapshot show v s", "GetSnapshot", {"vm": "v", "snapshot": "s"}),
+                ("snapshot rename v s n --notes=", "RenameSnapshot",
+                 {"vm": "v", "snapshot": "s", "name": "n", "notes": ""}),
+                ("job list v", "ListJobs", {"vm": "v"}), ("job cancel 3", "CancelJob", {"id": "3"})):
+            self.assertEqual(self.sent({"snapshot": SNAPSHOTS[0], "jobs": []}, *words.split()),
+                             (method, parameters, False))
+
+    def test_name_that_is_not_utf8(self):
+        with Daemon(GetVM=Error(MANAGER + "NoSuchVM", message="none")) as d:
+            self.assertEqual(run(d, "vm", "show", b"a\xff")[0], 7)
+            self.assertEqual(d.calls[0][1], {"vm": "a�"})
+
+
+class Jobs(unittest.TestCase):
+    def test_no_progress_without_terminal_and_warnings(self):
+        steps = Stream([{"job": JOB}, {"job": dict(JOB, warnings=["the guest was not frozen"])},
+                        {"snapshot": SNAPSHOTS[1]}])
+        with Daemon(CreateSnapshot=steps) as d:
+            self.assertEqual(run(d, "snapshot", "create", "web01"), (
+                0, "Snapshot 'before upgrade' taken (memory, 412 MiB + 88 MiB)\n",
+                "vmsnapctl: warning: the guest was not frozen\n"))
+            self.assertEqual(run(d, "snapshot", "create", "web01", "--quiet")[:2], (0, ""))
+
+    def test_progress_on_a_terminal(self):
+        shown = threading.Event()
+
+        def rest(*_):
+            shown.wait(TIMEOUT)
+            return {"snapshot": SNAPSHOTS[1]}
+
+        with Daemon(CreateSnapshot=Stream([{"job": dict(JOB, bytesDone=1 << 20, bytesTotal=2 << 20)}, rest])) as d:
+            t = Terminal(d, "snapshot", "create", "web01")
+            t.wait_for(b"memory [############............]  50% 1.0 MiB of 2.0 MiB")
+            shown.set()
+            code, out = t.end()
+            self.assertEqual((code, out.split(" taken")[0]), (0, "Snapshot 'before upgrade'"))
+            self.assertTrue(t.seen.endswith(b"\r\x1b[K"), t.seen)
+
+    def test_failure_in_a_stream(self):
+        steps = Stream([{"job": JOB}, Error(MANAGER + "JobFailed", message="the disk is full", hint="Make room.")])
+        with Daemon(CreateSnapshot=steps) as d:
+            self.assertEqual(run(d, "snapshot", "create", "web01"), (
+                1, "", "vmsnapctl: the disk is full\n  Make room.\n"))
+
+    def test_no_wait(self):
+        with Daemon(StopVM={"job": dict(JOB, state="queued")}) as d:
+            self.assertEqual(run(d, "vm", "stop", "web01", "--no-wait"), (0, "job 17 started\n", ""))
+
+    def interrupted(self, end):
+        """A run whose job ends by `end`(cancel event); Ctrl-C once."""
+        running, cancelled = threading.Event(), threading.Event()
+
+        def first(*_):
+            running.set()
+            return {"job": JOB}
+
+        def cancel(*_):
+            cancelled.set()
+            return {}
+
+        d = Daemon(CreateSnapshot=Stream([first, lambda *_: end(cancelled)]), CancelJob=cancel)
+        process = subprocess.Popen([PROGRAM, "snapshot", "create", "web01"], env=environment(d),
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertTrue(running.wait(TIMEOUT))
+        process.send_signal(signal.SIGINT)
+        return d, process, cancelled
+
+    def test_one_interrupt_cancels(self):
+        def end(cancelled):
+            cancelled.wait(TIMEOUT)
+            return Error(MANAGER + "JobCancelled", message="cancelled")
+
+        d, process, _ = self.interrupted(end)
+        with d:
+            err = process.communicate(timeout=TIMEOUT)[1].decode()
+            self.assertEqual(process.returncode, 6, err)
+            self.assertEqual([c[:2] for c in d.calls], [("CreateSnapshot", {"vm": "web01"}), ("CancelJob", {"id": "17"})])
+            self.assertIn("cancelling job 17", err)
+
+    def test_interrupt_that_comes_too_late(self):
+        def end(cancelled):
+            cancelled.wait(TIMEOUT)
+            return {"snapshot": SNAPSHOTS[0]}
+
+        d, process, _ = self.interrupted(end)
+        with d:
+            out = process.communicate(timeout=TIMEOUT)[0].decode()
+            self.assertEqual((process.returncode, "taken" in out), (0, True))
+
+    def test_second_interrupt_leaves(self):
+        done = threading.Event()
+        d, process, cancelled = self.interrupted(lambda _: done.wait(TIMEOUT) and {})
+        with d:
+            self.assertTrue(cancelled.wait(TIMEOUT))
+            process.send_signal(signal.SIGINT)
+            err = process.communicate(timeout=TIMEOUT)[1].decode()
+            done.set()
+            self.assertEqual(process.returncode, -signal.SIGINT, err)
+            self.assertIn("vmsnapctl job watch 17", err)
+
+    def test_wait_and_watch(self):
+        done = Stream([{"job": JOB}, {"job": dict(JOB, phase="disks")}, {"job": dict(JOB, state="done")}])
+        with Daemon(WatchJobs=done) as d:
+            self.assertEqual(run(d, "job", "wait", "17"), (0, "", ""))
+            self.assertEqual(run(d, "job", "watch", "17"), (
+                0, "".join("job 17, create snapshot of web01: %s\n" % s
+                           for s in ("running, memory", "running, disks", "done")), ""))
+            self.assertEqual([json.loads(line) for line in run(d, "job", "watch", "--json")[1].splitlines()], done)
+            self.assertEqual(json.loads(run(d, "job", "wait", "17", "--json")[1]), done[-1])
+        failed = dict(JOB, state="failed", error=MANAGER + "VMBusy", errorMessage="why", hint="what")
+        with Daemon(WatchJobs=Stream([{"job": failed}])) as d:
+            self.assertEqual(run(d, "job", "wait", "17"), (5, "", "vmsnapctl: why\n  what\n"))
+        with Daemon(WatchJobs=Stream([{"job": dict(JOB, state="cancelled", errorMessage="asked")}])) as d:
+            self.assertEqual(run(d, "job", "wait", "17")[0], 6)
+
+
+class Questions(unittest.TestCase):
+    def answered(self, answer, *words):
+        with Daemon(RevertVM={"vm": VM}, DeleteSnapshot={}, DeleteVM={}) as d:
+            t = Terminal(d, *words)
+            t.wait_for(b"] ")
+            t.type(answer)
+            return t.end()[0], [c[1].get("present", c[0]) for c in d.calls]
+
+    def test_what_becomes_of_the_present(self):
+        for answer, expected in ((b"\n", (0, ["save"])), (b"s\n", (0, ["save"])), (b"d\n", (0, ["discard"])),
+                                 (b"c\n", (6, [])), (b"x\n", (6, [])), (b"\x04", (6, []))):
+            self.assertEqual(self.answered(answer, "snapshot", "revert", "web01"), expected, answer)
+
+    def test_delete(self):
+        self.assertEqual(self.answered(b"y\n", "snapshot", "delete", "web01", "s"), (0, ["DeleteSnapshot"]))
+        self.assertEqual(self.answered(b"\n", "snapshot", "delete", "web01", "s"), (6, []))
+        self.assertEqual(self.answered(b"n\n", "vm", "delete", "web01"), (6, []))
+
+    def test_json_is_never_asked(self):
+        with Daemon(DeleteVM={}) as d:
+            t = Terminal(d, "vm", "delete", "web01", "--json")
+            self.assertEqual(t.end(), (0, "{}\n"))
+            t = Terminal(d, "snapshot", "revert", "web01", "--json")
+            self.assertEqual(t.end()[0], 2)
+
+
+class Console(unittest.TestCase):
+    def test_both_directions_and_the_way_out(self):
+        guest, device = pty.openpty()
+        with Daemon(GetConsole={"path": os.ttyname(device)}) as d:
+            t = Terminal(d, "vm", "console", "web01", stdout=None)
+            before = termios.tcgetattr(t.slave)
+            t.wait_for(b"leaves.")
+            os.write(guest, b"login: ")
+            t.wait_for(b"login: ")
+            t.type(b"root\x03")
+            got = b""
+            while len(got) < 5:
+                self.assertTrue(select.select([guest], [], [], TIMEOUT)[0])
+                got += os.read(guest, 100)
+            self.assertEqual(got, b"root\x03")
+            t.type(b"x\x1d")
+            self.assertEqual(t.process.wait(TIMEOUT), 0)
+            self.assertEqual(termios.tcgetattr(t.slave), before)
+            t.end()
+            self.assertEqual(os.read(guest, 100), b"x")
+        os.close(guest)
+        os.close(device)
+
+    def test_guest_goes(self):
+        guest, device = pty.openpty()
+        with Daemon(GetConsole={"path": os.ttyname(device)}) as d:
+            t = Terminal(d, "vm", "console", "web01", stdout=None)
+            t.wait_for(b"leaves.")
+            os.close(device)
+            os.close(guest)
+            self.assertEqual(t.end()[0], 0)
+
+    def test_log_file(self):
+        with tempfile.NamedTemporaryFile() as log, Daemon(GetConsole={"path": log.name}) as d:
+            code, out, err = run(d, "vm", "console", "web01")
+            self.assertEqual((code, out), (7, ""))
+            self.assertIn(log.name, err)
+            self.assertEqual(json.loads(run(d, "vm", "console", "web01", "--json")[1]), {"path": log.name})
+
+
+class Bridge(unittest.TestCase):
+    def test_half_close(self):
+        with Daemon(GetStatus={"version": "1"}) as d:
+            call = json.dumps({"method": MANAGER + "GetStatus"}).encode() + b"\0"
+            result = subprocess.run([PROGRAM, "bridge"], env=environment(d), input=call * 3, stdout=subprocess.PIPE,
+                                    timeout=TIMEOUT, check=False)
+            self.assertEqual((result.returncode, result.stdout), (0, b'{"parameters": {"version": "1"}}\0' * 3))
+
+    def test_large_both_ways(self):
+        text = "x" * (3 << 20)
+        with Daemon(GetVM=lambda parameters, _: {"echo": parameters["vm"]}) as d:
+            call = json.dumps({"method": MANAGER + "GetVM", "parameters": {"vm": text}}).encode() + b"\0"
+            result = subprocess.run([PROGRAM, "bridge"], env=environment(d), input=call, stdout=subprocess.PIPE,
+                                    timeout=TIMEOUT, check=False)
+            self.assertEqual(json.loads(result.stdout[:-1])["parameters"]["echo"], text)
+
+    def test_daemon_goes(self):
+        with Daemon(GetStatus=Hangup(b"rest")) as d:
+            process = subprocess.Popen([PROGRAM, "bridge"], env=environment(d), stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE)
+            process.stdin.write(json.dumps({"method": MANAGER + "GetStatus"}).encode() + b"\0")
+            process.stdin.flush()
+            self.assertEqual(process.stdout.read(), b"rest")
+            self.assertEqual(process.wait(TIMEOUT), 0)
+            process.stdin.close()
+            process.stdout.close()
+
+
+class Complete(unittest.TestCase):
+    def complete(self, *words):
+        with Daemon(ListVMs={"vms": [VM, dict(VM, name="web 2")]}, ListJobs={"jobs": [JOB]},
+                    ListSnapshots={"vm": VM, "snapshots": SNAPSHOTS}) as d:
+            code, out, err = run(d, "--complete", *words)
+            self.assertEqual((code, err), (0, ""))
+            return out.splitlines()
+
+    def test_words(self):
+        self.assertEqual(self.complete("s"), ["snapshot", "status"])
+        self.assertEqual(self.complete("snapshot", "re"), ["rename", "revert"])
+        self.assertEqual(self.complete("--json", "snapshot", "tree", "--a"), ["--ascii"])
+        self.assertEqual(self.complete("vm", "start", "w"), ["web01", "web 2"])
+        self.assertEqual(self.complete("snapshot", "apply", "web01", "b"), ["base install", "before upgrade"])
+        self.assertEqual(self.complete("job", "cancel", ""), ["17"])
+        self.assertEqual(self.complete("vm", "create", "x", "--cdrom", ""), [":file"])
+        self.assertEqual(self.complete("vm", "create", "x", "--memory", ""), [])
+        self.assertEqual(self.complete("nonsense", "x", ""), [])
+        self.assertNotIn("--json", self.complete("vm", "list", "--json", "--"))
+
+    def test_without_a_daemon(self):
+        self.assertEqual(run(None, "--complete", "--socket", "/nonexistent", "vm", "show", ""), (0, "", ""))
+
+    def test_bash(self):
+        script = """
+            source "$1"; shift
+            PATH=$1:$PATH; shift
+            COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+            _vmsnapctl
+            printf '%s\\n' "${COMPREPLY[@]}"
+        """
+        with Daemon(ListSnapshots={"vm": VM, "snapshots": SNAPSHOTS}) as d:
+            def reply(*words):
+                return subprocess.run(
+                    ["bash", "-c", script, "bash", os.path.join(TOP, "client/vmsnapctl.bash"),
+                     os.path.dirname(os.path.abspath(PROGRAM)), "vmsnapctl", *words], env=environment(d),
+                    stdout=subprocess.PIPE, timeout=TIMEOUT, check=True).stdout.decode().splitlines()
+            self.assertEqual(reply("snapshot", "ap"), ["apply"])
+            self.assertEqual(reply("snapshot", "show", "web01", "before"), [r"before\ upgrade"])
+            self.assertEqual(reply("snapshot", "show", "web01", r"before\ u"), [r"before\ upgrade"])
+            self.assertEqual(reply("snapshot", "show", "web01", '"before u'), ["before upgrade"])
+            self.assertEqual(reply("snapshot", "rename", "web01", r"base\ install", "--n"), ["--notes"])
+
+
+if __name__ == "__main__":
+    if not os.access(PROGRAM, os.X_OK):
+        sys.exit(f"{PROGRAM} has not been built")
+    PROGRAM = os.path.abspath(PROGRAM)
+    signal.alarm(300)
+    unittest.main()
