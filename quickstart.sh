@@ -1,0 +1,275 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# From a fresh Debian 12 with nothing but git and a shell to vmsnap at work.
+#
+#   ./quickstart.sh demo    build it; show on a real guest how memory and disk go back in time
+#   ./quickstart.sh check   build it; run all tests
+#
+# Missing Debian packages are installed (with sudo if you are not root; none at all if nothing is missing). What is
+# built lies in ./build, what the demo makes in a directory under /tmp that goes when it ends.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+build=$here/build
+jobs=$(getconf _NPROCESSORS_ONLN)
+
+build_packages="autoconf automake binutils gcc libc6-dev make pkg-config libcmocka-dev libevent-dev libjansson-dev
+	libsqlite3-dev libvirt-dev libxml2-dev libxxhash-dev uuid-dev python3 python3-pytest"
+run_packages="libvirt-daemon libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils"
+check_packages="git libvirt-clients libvirt-daemon-system libxml2-utils man-db mount mtools ovmf procps socat swtpm
+	swtpm-tools systemd universal-ctags util-linux valgrind xz-utils"
+
+say() {
+	printf '\n== %s\n' "$*"
+}
+
+die() {
+	printf 'quickstart.sh: %s\n' "$*" >&2
+	exit 1
+}
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "must be root for: $* (or install sudo)"
+	fi
+}
+
+# Installs those of the packages named that are not there.
+need() {
+	missing=
+	for package in "$@"; do
+		case $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) in
+		installed) ;;
+		*) missing="$missing $package" ;;
+		esac
+	done
+	[ -n "$missing" ] || return 0
+	say "installing:$missing"
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update
+	# shellcheck disable=SC2086 # a list
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $missing >/dev/null
+}
+
+# Builds out of tree; what is up to date is not built again.
+make_all() {
+	say "building in $build"
+	[ -x "$here/configure" ] || (cd "$here" && ./autogen.sh)
+	mkdir -p "$build"
+	cd "$build"
+	[ -f config.status ] || "$here/configure" -q "$@"
+	make -s -j"$jobs"
+	cd "$here"
+}
+
+find_program() {
+	for place in "$build" "$build/daemon" "$build/client"; do
+		if [ -x "$place/$1" ]; then
+			echo "$place/$1"
+			return
+		fi
+	done
+	die "$1 was not built"
+}
+
+# ---- demo ----
+
+# Prints a command as you would type it, then runs it.
+run() {
+	printf '\n$ vmsnapctl'
+	for word in "$@"; do
+		case $word in
+		*[!A-Za-z0-9_./:=-]*) printf " '%s'" "$word" ;;
+		*) printf ' %s' "$word" ;;
+		esac
+	done
+	printf '\n'
+	"$vmsnapctl" "$@"
+}
+
+# The last whole line of the guest: "T=<number in RAM> D=<number on disk> =".
+last_line() {
+	grep -a -E '^T=[0-9A-F]{8} D=[0-9A-F]{8} [=!]$' "$scratch/serial.log" 2>/dev/null | tail -n 1
+}
+
+# The number in the guest's RAM, decimal; 0 if it said nothing yet.
+number() {
+	line=$(last_line)
+	line=${line#T=}
+	echo $((0x0${line%% *}))
+}
+
+# Waits until the condition (a command) holds, for at most 60 seconds.
+await() {
+	what=$1
+	shift
+	tries=0
+	until "$@"; do
+		tries=$((tries + 1))
+		[ "$tries" -lt 600 ] || die "waited in vain for $what; see the log: $(tail -n 5 "$scratch/vmsnapd.log")"
+		sleep 0.1
+	done
+}
+
+reached() { [ "$(number)" -ge "$1" ]; }
+below() { [ "$(number)" -gt 0 ] && [ "$(number)" -lt "$1" ]; }
+serving() { "$vmsnapctl" --json status 2>/dev/null | grep -q '"connected": *true'; }
+
+show_guest() {
+	printf '    the guest says: %s\n' "$(last_line)"
+}
+
+demo_cleanup() {
+	trap - EXIT INT TERM
+	if [ -n "${daemon:-}" ]; then
+		"$vmsnapctl" --quiet vm stop demo >/dev/null 2>&1 || true
+		kill "$daemon" 2>/dev/null || true
+		wait "$daemon" 2>/dev/null || true
+	fi
+	# a guest of ours that outlived it, by its pid file
+	pid_file=$scratch/e/run/qemu/demo.pid
+	[ ! -f "$pid_file" ] || kill "$(cat "$pid_file")" 2>/dev/null || true
+	rm -rf "$scratch"
+}
+
+demo() {
+	# shellcheck disable=SC2086 # lists
+	need $build_packages $run_packages
+	make_all
+	vmsnapctl=$(find_program vmsnapctl)
+	vmsnapd=$(find_program vmsnapd)
+	began=$(date +%s)
+
+	scratch=$(mktemp -d /tmp/vsdemo.XXXXXX) # short: libvirt makes UNIX sockets deep below
+	chmod 711 "$scratch"
+	trap demo_cleanup EXIT
+	trap 'exit 130' INT TERM
+	VMSNAP_SOCKET=$scratch/sock
+	VMSNAP_SCHEMA_DIR=$here/xmlcfg
+	export VMSNAP_SOCKET VMSNAP_SCHEMA_DIR
+
+	say "a guest of 512 bytes: it counts in its RAM (T) and on its disk (D), 18 times a second"
+	/usr/bin/python3 -B "$here/tests/functional/guest/build.py" boot "$scratch/guest.img"
+
+	say "the daemon, with libvirt's QEMU driver inside: no libvirtd needed"
+	printf '$ vmsnapd --uri "qemu:///embed?root=%s" --store %s --socket %s &\n' "$scratch/e" "$scratch/store" "$VMSNAP_SOCKET"
+	"$vmsnapd" --uri "qemu:///embed?root=$scratch/e" --store "$scratch/store" --socket "$VMSNAP_SOCKET" 2>"$scratch/vmsnapd.log" &
+	daemon=$!
+	await "the daemon" serving
+
+	run vm create demo --memory 16M --vcpus 1 --import-disk "$scratch/guest.img" --console-log "$scratch/serial.log"
+	run vm start demo
+	await "the guest" reached 20
+	show_guest
+
+	say "a snapshot while it runs: it does not notice"
+	run snapshot create demo --name "base install"
+	at_base=$(number)
+	await "the guest" reached $((at_base + 40))
+	show_guest
+	run snapshot create demo --name "before upgrade"
+	at_upgrade=$(number)
+	await "the guest" reached $((at_upgrade + 40))
+	show_guest
+	later=$(number)
+
+	say "back to the first one: RAM and disk are what they were then"
+	run snapshot apply demo "base install" --discard
+	await "the guest back at $at_base" below "$at_upgrade"
+	show_guest
+	back=$(number)
+	[ "$back" -lt "$later" ] || die "the counter did not go back: $later, then $back"
+
+	say "from here the next snapshot starts a branch"
+	await "the guest" reached $((back + 20))
+	run snapshot create demo --name "other idea"
+
+	say "over to the other branch"
+	run snapshot apply demo "before upgrade" --discard
+	await "the guest at $at_upgrade" reached "$at_upgrade"
+	show_guest
+	case $(last_line) in
+	*=) ;;
+	*) die "the guest says that its disk is not what its memory says" ;;
+	esac
+
+	run snapshot tree demo
+	run vm show demo
+	run vm stop demo
+	demo_cleanup
+	say "done in $(($(date +%s) - began)) seconds"
+}
+
+# ---- check ----
+
+passed=0
+failed=0
+skipped=0
+broken=
+
+# Runs a part of the check and keeps its log.
+part() {
+	log=$build/check-$1.log
+	say "check: $1"
+	{
+		name=$1
+		shift
+		rc=0
+		"$@" 2>&1 || rc=$?
+		echo "$rc" >"$build/check-$name.rc"
+	} | tee "$log"
+	[ "$(cat "$build/check-$1.rc")" = 0 ] || broken="$broken $1"
+}
+
+# The last number in a log before or behind a word, by a sed expression; 0 if there is none.
+found() {
+	sed -n "$2" "$1" | tail -n 1 | grep . || echo 0
+}
+
+# Adds up what automake ("# PASS:  12") or pytest ("12 passed, 1 skipped in 3.4s") counted.
+count() {
+	log=$build/check-$1.log
+	passed=$((passed + $(found "$log" 's/^# PASS: *//p') + $(found "$log" 's/.*\b\([0-9]\+\) passed.* in [0-9.]*s.*/\1/p')))
+	skipped=$((skipped + $(found "$log" 's/^# SKIP: *//p') + $(found "$log" 's/.*\b\([0-9]\+\) skipped.* in [0-9.]*s.*/\1/p')))
+	failed=$((failed + $(found "$log" 's/^# FAIL: *//p') + $(found "$log" 's/.*\b\([0-9]\+\) failed.* in [0-9.]*s.*/\1/p')))
+	failed=$((failed + $(found "$log" 's/^# ERROR: *//p') + $(found "$log" 's/.*\b\([0-9]\+\) errors\?.* in [0-9.]*s.*/\1/p')))
+}
+
+sanitized() {
+	mkdir -p "$build/sanitized" && cd "$build/sanitized" || return
+	[ -f config.status ] || "$here/configure" -q --enable-werror --enable-sanitizers || return
+	make -s -j"$jobs" check
+}
+
+check() {
+	# shellcheck disable=SC2086 # lists
+	need $build_packages $run_packages $check_packages
+	make_all --enable-werror
+	part unit make -s -C "$build" -j"$jobs" check
+	part distcheck make -s -C "$build" -j"$jobs" distcheck
+	part sanitizers sanitized
+	part fault as_root env VMSNAP_FAULT="${VMSNAP_FAULT:-quick}" VMSNAP_TEST_DRIVERS=embed CI="${CI:-}" \
+		make -s -C "$build" check-fault
+	part functional as_root env CI="${CI:-}" make -s -C "$build" check-functional
+	for name in unit fault functional; do
+		count $name
+	done
+	if [ -n "$broken" ]; then
+		say "failed:$broken (logs in $build)"
+		[ "$failed" -gt 0 ] || failed=1
+	fi
+	printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+	[ -z "$broken" ]
+}
+
+case ${1:-} in
+demo) demo ;;
+check) check ;;
+*)
+	sed -n '3,10s/^# \{0,1\}//p' "$0"
+	exit 2
+	;;
+esac
