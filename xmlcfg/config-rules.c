@@ -195,8 +195,8 @@ static void check_disk(struct judge *j, size_t index)
 	if (!disk->format || !*disk->format)
 		fault(j, "the format of disk %s is not named", disk->target);
 	check_pathname(j, "the pathname of a disk", disk->pathname, 0);
-	if (disk->sealed && j->cfg->kind == CONFIG_VM)
-		fault(j, "disk %s of a VM has a seal, but the guest writes it", disk->target);
+	if (disk->sealed && j->cfg->kind == CONFIG_VM && !j->cfg->state.vsv)
+		fault(j, "disk %s of a VM that is not saved has a seal, but the guest writes it", disk->target);
 	if (!disk->sealed && j->cfg->kind == CONFIG_SNAPSHOT)
 		fault(j, "disk %s of a snapshot has no seal", disk->target);
 	for (i = 0; i < index; i++)

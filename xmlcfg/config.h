@@ -23,8 +23,9 @@
 
 enum config_kind { CONFIG_VM, CONFIG_SNAPSHOT };
 
-/* One disk that vmsnap manages. In a VM: the working disk. In a snapshot: the
- * sealed disk, with its seal. */
+/* One disk that vmsnap manages. In a VM: the working disk, with a seal while the
+ * VM is saved (its memory fits no other content). In a snapshot: the sealed disk,
+ * with its seal. */
 struct config_disk {
 	char *target;   /* "vda" */
 	char *pathname; /* relative to the VM directory where inside it, else absolute */

@@ -24,18 +24,22 @@ static void set_guid(struct guid *guid, const char *text)
 	assert_int_equal(guid_parse(text, guid), 0);
 }
 
+static void seal(struct config_disk *disk)
+{
+	disk->sealed = 1;
+	disk->seal.size = 196928;
+	disk->seal.mtime_ns = 1795251599987654321;
+	disk->seal.header = 0x00ab54a98ceb1f0aull;
+}
+
 static void add_disk(struct config *cfg, const char *target, const char *pathname, const char *format)
 {
 	struct config_disk *disk = config_add_disk(cfg, target);
 
 	disk->pathname = xstrdup(pathname);
 	disk->format = xstrdup(format);
-	if (cfg->kind == CONFIG_VM)
-		return;
-	disk->sealed = 1;
-	disk->seal.size = 196928;
-	disk->seal.mtime_ns = 1795251599987654321;
-	disk->seal.header = 0x00ab54a98ceb1f0aull;
+	if (cfg->kind == CONFIG_SNAPSHOT)
+		seal(disk);
 }
 
 static struct config *new_config(enum config_kind kind)
@@ -65,6 +69,7 @@ static struct config *make_vm_saved(void)
 	xstrset(&cfg->name, "Büro \"A&B\" <1>");
 	cfg->notes = xstrdup("two lines,\n  the second one indented");
 	set_guid(&cfg->parent, PARENT_GUID);
+	seal(&cfg->disks[0]);
 	cfg->state.vsv = xstrdup("Virtual Machines/" VM_GUID "/" VM_GUID ".vsv");
 	cfg->state.vsv_size = 67890123;
 	cfg->state.vsv_sum = 0xfedcba9876543210ull;
