@@ -187,8 +187,9 @@ class ApplySaving(ApplyMemory):
 
 @scenario
 class Revert(_GoBack):
-    operation = "vm-revert"
+    operation = "snapshot-apply"
     target = "b"
+    quick = False
 
     def words(self):
         return ["snapshot", "revert", self.name, "--discard"]
@@ -334,7 +335,7 @@ class VmSave(Scenario):
 
 @scenario
 class VmStartSaved(VmSave):
-    operation = "vm-start"
+    operation = "vm-resume"
 
     def prepare(self):
         super().prepare()

@@ -60,7 +60,7 @@ def test_every_operation_has_a_scenario():
 @pytest.mark.parametrize("cls,step", CASES, ids=case_id)
 def test_killed(lab, cls, step, how):
     scenario = cls(lab)
-    error = interrupted(lab, scenario, f"{how}:{step}")
+    error = interrupted(lab, scenario, f"{how}:{cls.operation}.{step}")
     if lab.daemon.alive():
         assert error is None, f"neither done nor killed: {error}"  # this situation needs no such step
     else:
@@ -79,7 +79,7 @@ def test_failed(lab, cls, step):
     if QUICK and lab.hv.name != "embed":
         pytest.skip("not in the quick selection")
     scenario = cls(lab)
-    error = interrupted(lab, scenario, f"fail:{step}")
+    error = interrupted(lab, scenario, f"fail:{cls.operation}.{step}")
     assert lab.daemon.alive()
     assert error is None or error.code == FAILED and step in error.message
     lab.check()
