@@ -124,5 +124,5 @@ int bridge_run(int in_fd, int out_fd, int sock_fd, struct err *reterr)
 		for (int i = 0; i < 2 && r == 0; i++)
 			r = flow_step(flows[i], p[2 * i].revents, p[2 * i + 1].revents);
 	}
-	return r < 0 ? err_errno(reterr, r, "the connection between the daemon and standard input and output broke") : 0;
+	return r < 0 ? err_errno(reterr, r, "the connection to the daemon broke") : 0;
 }

@@ -60,6 +60,6 @@ static const struct option_row tree_options[] = {
 };
 
 const struct command tree_commands[] = {
-	{ "snapshot", "tree", "VM", 1, 1, tree_options, 0, snapshot_tree, "draw the tree of snapshots and where now is" },
+	{ "snapshot", "tree", "VM", 1, 1, tree_options, 0, snapshot_tree, "draw the snapshots and where now is" },
 	{ NULL, NULL, NULL, 0, 0, NULL, 0, NULL, NULL },
 };

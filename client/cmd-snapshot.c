@@ -65,7 +65,8 @@ static int snapshot_create(struct ctl *ctl)
 
 static int by_age(const void *a, const void *b)
 {
-	int64_t first = json_num(*(json_t *const *)a, "createdUSec"), second = json_num(*(json_t *const *)b, "createdUSec");
+	int64_t first = json_num(*(json_t *const *)a, "createdUSec");
+	int64_t second = json_num(*(json_t *const *)b, "createdUSec");
 
 	return (first > second) - (first < second);
 }
@@ -189,6 +190,7 @@ const struct command snapshot_commands[] = {
 	{ "snapshot", "list", "VM", 1, 1, NULL, 0, snapshot_list, "list the snapshots, newest last" },
 	{ "snapshot", "show", "VM SNAPSHOT", 2, 2, NULL, 0, snapshot_show, "show one snapshot with its disks" },
 	{ "snapshot", "rename", "VM SNAPSHOT NEWNAME", 3, 3, rename_options, 0, snapshot_rename, "rename a snapshot" },
-	{ "snapshot", "delete", "VM SNAPSHOT", 2, 2, delete_options, COMMAND_JOB, snapshot_delete, "delete a snapshot" },
+	{ "snapshot", "delete", "VM SNAPSHOT", 2, 2, delete_options, COMMAND_JOB, snapshot_delete,
+	  "delete a snapshot" },
 	{ NULL, NULL, NULL, 0, 0, NULL, 0, NULL, NULL },
 };

@@ -13,7 +13,8 @@ static void print_made(struct ctl *ctl, json_t *reply)
 	_cleanup_free_ char *name = text_clean(json_str(vm, "name") ? json_str(vm, "name") : "");
 	_cleanup_free_ char *directory = text_clean(json_str(vm, "directory") ? json_str(vm, "directory") : "");
 
-	printf("VM '%s' %s in %s\n", name, strcmp(ctl->args->cmd->verb, "adopt") == 0 ? "adopted" : "created", directory);
+	printf("VM '%s' %s in %s\n", name, strcmp(ctl->args->cmd->verb, "adopt") == 0 ? "adopted" : "created",
+	       directory);
 }
 
 /* Adds a path option as an absolute path. Returns 0 or negative errno. */
@@ -111,6 +112,7 @@ static const struct option_row adopt_options[] = {
 
 const struct command vm_make_commands[] = {
 	{ "vm", "create", "NAME", 1, 1, create_options, COMMAND_JOB, vm_create, "create a VM" },
-	{ "vm", "adopt", "DOMAIN", 1, 1, adopt_options, COMMAND_JOB, vm_adopt, "take a libvirt domain under management" },
+	{ "vm", "adopt", "DOMAIN", 1, 1, adopt_options, COMMAND_JOB, vm_adopt,
+	  "take a libvirt domain under management" },
 	{ NULL, NULL, NULL, 0, 0, NULL, 0, NULL, NULL },
 };

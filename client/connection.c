@@ -67,7 +67,8 @@ static int service_error(const struct vl_reply *reply, const char *method, enum 
 		return -EACCES;
 	}
 	if (parameter)
-		err_set(reterr, kind, -EINVAL, "the daemon does not accept the parameter '%s' of %s", parameter, method);
+		err_set(reterr, kind, -EINVAL, "the daemon does not accept the parameter '%s' of %s", parameter,
+			method);
 	else
 		err_set(reterr, kind, -EPROTO, "the daemon answered %s to %s", reply->error, method);
 	err_hint(reterr, "Daemon and vmsnapctl may be of different versions; 'vmsnapctl status' tells the daemon's.");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* UTF-8 text on a terminal: its width, and what must not reach it. The locale is touched only when text beyond ASCII is there. */
+/* UTF-8 text on a terminal: its width, and what must not reach it. The
+ * locale is touched only when text beyond ASCII is there. */
 #define _XOPEN_SOURCE 700 /* wcwidth() */
 #include <langinfo.h>
 #include <locale.h>
@@ -29,7 +30,12 @@ static size_t utf8_char(const char *s, uint32_t *ret)
 		unsigned char mask, lead;
 		size_t len;
 		uint32_t least;
-	} forms[] = { { 0x80, 0x00, 1, 0 }, { 0xe0, 0xc0, 2, 0x80 }, { 0xf0, 0xe0, 3, 0x800 }, { 0xf8, 0xf0, 4, 0x10000 } };
+	} forms[] = {
+		{ 0x80, 0x00, 1, 0 },
+		{ 0xe0, 0xc0, 2, 0x80 },
+		{ 0xf0, 0xe0, 3, 0x800 },
+		{ 0xf8, 0xf0, 4, 0x10000 },
+	};
 	const unsigned char *u = (const unsigned char *)s;
 
 	for (size_t f = 0; f < ARRAY_SIZE(forms); f++) {

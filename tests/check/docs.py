@@ -13,7 +13,7 @@ import sys
 
 TOP = os.environ.get("top_srcdir") or os.path.join(os.path.dirname(__file__), "../..")
 BUILD = os.environ.get("top_builddir", ".")
-PAGES = ("vmsnapctl.1", "vmsnapd.8", "vmsnap.7", "io.vmsnap.Manager.7")
+PAGES = ("vmsnapctl.1", "vmsnapd.8", "vmsnap.7", "io.vmsnap.Manager.7", "vmsnap-format.5")
 faults = []
 
 
@@ -162,7 +162,7 @@ def check_pages():
             faults.append("mandoc is missing (Debian package: mandoc)")
         return
     pages = [os.path.join(BUILD, "man", name) for name in PAGES]
-    pages += sorted(glob.glob(os.path.join(TOP, "man", "*.[0-9]")))
+    compare("man/", set(PAGES), {os.path.basename(p)[:-3] for p in glob.glob(os.path.join(TOP, "man", "*.in"))})
     for path in pages:
         lint = subprocess.run(["mandoc", "-Tlint", "-Wwarning", path], stdout=subprocess.PIPE, check=False)
         faults.extend(lint.stdout.decode().splitlines())
