@@ -123,6 +123,33 @@ static void watch_stall(struct rpc_conn *conn, int calls_read)
 	}
 }
 
+/* Reads nothing while a call is being answered or the client does not read. The
+ * high watermark alone would not do: libevent 2.1 calls on_read() again and again
+ * while that much lies there. That the client leaves is seen by on_closed(). */
+static void pace_reading(struct rpc_conn *conn)
+{
+	struct evbuffer *input = bufferevent_get_input(conn->bev);
+
+	if (conn->eof)
+		return;
+	if (!conn->call && !conn->full)
+		bufferevent_enable(conn->bev, EV_READ);
+	else if (evbuffer_get_length(input) > 0)
+		bufferevent_disable(conn->bev, EV_READ);
+}
+
+/* Takes nothing more from a client that breaks the rules; it still gets the
+ * replies to what it sent before. */
+static void refuse(struct rpc_conn *conn, const char *why)
+{
+	log_debug("connection of uid %u pid %d: refused, %s", (unsigned)conn->who->peer.uid,
+		  (int)conn->who->peer.pid, why);
+	conn->refused = 1;
+	conn->eof = 1;
+	bufferevent_disable(conn->bev, EV_READ);
+	event_del(conn->stall_event);
+}
+
 /* Ends the connection when nothing more comes in and all has gone out. */
 static void finish_if_done(struct rpc_conn *conn)
 {
@@ -140,7 +167,7 @@ static void serve(struct rpc_conn *conn)
 	size_t len;
 	int n, r = 1;
 
-	for (n = 0; n < CALLS_PER_TURN && !conn->dead && !conn->call && !conn->full; n++) {
+	for (n = 0; n < CALLS_PER_TURN && !conn->refused && !conn->dead && !conn->call && !conn->full; n++) {
 		r = next_call(conn, &msg, &len);
 		if (r <= 0)
 			break;
@@ -148,16 +175,16 @@ static void serve(struct rpc_conn *conn)
 		if (r < 0)
 			break;
 	}
-	if (r == -EMSGSIZE)
-		rpc_conn_drop(conn, "the call is too large");
-	else if (r < 0)
-		rpc_conn_drop(conn, "the message is malformed");
 	if (conn->dead)
 		return;
-	watch_stall(conn, n);
+	if (r < 0)
+		refuse(conn, r == -EMSGSIZE ? "the call is too large" : "the message is malformed");
+	if (!conn->refused)
+		watch_stall(conn, n);
+	pace_reading(conn);
 	if (n == CALLS_PER_TURN)
 		rpc_conn_continue(conn);
-	else if (r == 0)
+	else if (r == 0 || conn->refused)
 		finish_if_done(conn);
 }
 

@@ -52,6 +52,7 @@ struct rpc_conn {
 	struct frame *frame;
 	struct rpc_call *call; /* the one that is being answered, or NULL */
 	int eof;               /* nothing more comes */
+	int refused;           /* it broke the rules: nothing more is taken from it */
 	int gone;              /* nobody reads our replies */
 	int dead;              /* to be freed */
 	int full;              /* too much is unsent; cleared when little enough is */
