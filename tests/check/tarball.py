@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 # of the checkout only
-NOT_SHIPPED = (".git", ".forgejo/", ".github/")
+NOT_SHIPPED = (".git", ".ci/")
 
 
 def main():
