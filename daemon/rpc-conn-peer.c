@@ -40,7 +40,7 @@ int rpc_identity_read(int fd, struct rpc_identity **ret_who, struct err *reterr)
 	_cleanup_(rpc_identity_unrefp) struct rpc_identity *who = NULL;
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
-	gid_t *groups;
+	gid_t *groups = NULL;
 	int r;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)

@@ -94,7 +94,7 @@ int vl_client_connect(const char *address, struct vl_client **ret_client, struct
 {
 	_cleanup_(vl_client_closep) struct vl_client *c = NULL;
 	struct sockaddr_un addr;
-	socklen_t len;
+	socklen_t len = 0;
 	int r;
 
 	r = parse_address(address, &addr, &len, reterr);

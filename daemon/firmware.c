@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* NVRAM and TPM state of a snapshot. */
+#include "daemon/firmware.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/alloc.h"
+#include "common/fileio.h"
+
+#define TPM_FILE "tpm2-00.permall" /* swtpm's permanent state; volatile state is in the memory stream only */
+
+int firmware_present(const struct config *cfg)
+{
+	return cfg->nvram.live || cfg->tpm.live;
+}
+
+static char *nvram_copy_path(const struct machine *m, const struct guid *snap)
+{
+	return vmdir_snapshot_file(m->dir, snap, "_VARS.fd");
+}
+
+static char *tpm_copy_path(const struct machine *m, const struct guid *snap)
+{
+	_cleanup_free_ char *dir = vmdir_snapshot_dir(m->dir, snap);
+
+	return path_join(dir, TPM_FILE);
+}
+
+static char *tpm_live_path(const struct machine *m, const struct config *cfg)
+{
+	_cleanup_free_ char *dir = vmdir_resolve(m->dir, cfg->tpm.live);
+
+	return path_join(dir, TPM_FILE);
+}
+
+/* Copies live to copy with its owner and mode; a live file that does not exist
+ * yet (the VM was never started) leaves no copy. */
+static int copy_one(const char *live, const char *copy, struct err *reterr)
+{
+	struct stat st;
+
+	if (stat(live, &st) < 0)
+		return errno == ENOENT ? file_remove(copy, reterr) :
+					 err_file(reterr, errno, live, "cannot read the firmware state '%s'", live);
+	return file_copy(live, copy, st.st_mode & 07777, st.st_uid, st.st_gid, reterr);
+}
+
+int firmware_copy(const struct machine *m, const struct guid *snap, struct err *reterr)
+{
+	int r = 0;
+
+	if (m->cfg->nvram.live) {
+		_cleanup_free_ char *live = vmdir_resolve(m->dir, m->cfg->nvram.live);
+		_cleanup_free_ char *copy = nvram_copy_path(m, snap);
+
+		r = copy_one(live, copy, reterr);
+	}
+	if (!r && m->cfg->tpm.live) {
+		_cleanup_free_ char *live = tpm_live_path(m, m->cfg);
+		_cleanup_free_ char *copy = tpm_copy_path(m, snap);
+
+		r = copy_one(live, copy, reterr);
+	}
+	return r;
+}
+
+static void describe_one(const struct machine *m, struct config_fw *fw, const char *copy)
+{
+	struct stat st;
+
+	cleanup_free(&fw->copy);
+	fw->size = fw->uid = fw->gid = fw->mode = -1;
+	if (!fw->live || stat(copy, &st) < 0)
+		return;
+	fw->copy = vmdir_store_path(m->dir, copy);
+	fw->size = st.st_size;
+	fw->uid = st.st_uid;
+	fw->gid = st.st_gid;
+	fw->mode = st.st_mode & 07777;
+}
+
+void firmware_describe(const struct machine *m, struct config *snap)
+{
+	_cleanup_free_ char *nvram = nvram_copy_path(m, &snap->guid), *tpm = tpm_copy_path(m, &snap->guid);
+
+	describe_one(m, &snap->nvram, nvram);
+	describe_one(m, &snap->tpm, tpm);
+}
+
+int firmware_remove_copies(const struct machine *m, const struct guid *snap, struct err *reterr)
+{
+	_cleanup_free_ char *nvram = nvram_copy_path(m, snap), *tpm = tpm_copy_path(m, snap);
+	int r = file_remove(nvram, reterr);
+
+	return r < 0 ? r : file_remove(tpm, reterr);
+}
+
+static int check_size(const struct machine *m, const struct config_fw *fw, const char *copy, struct err *reterr)
+{
+	struct stat st;
+
+	if (stat(copy, &st) < 0)
+		return err_file(reterr, errno, copy, "cannot read the snapshot's firmware state '%s'", copy);
+	if (st.st_size == fw->size)
+		return 0;
+	return err_full(reterr, ERR_DRIFT, -ESTALE, m->cfg ? m->cfg->name : NULL, copy,
+			"Restore the file from a backup of the VM directory",
+			"'%s' has %lld bytes instead of %lld: it changed since the snapshot", copy,
+			(long long)st.st_size, (long long)fw->size);
+}
+
+static int restore_one(const struct machine *m, const struct config_fw *fw, const char *live, struct err *reterr)
+{
+	_cleanup_free_ char *copy = NULL;
+	int r;
+
+	if (!fw->copy)
+		return file_remove(live, reterr);
+	copy = vmdir_resolve(m->dir, fw->copy);
+	r = check_size(m, fw, copy, reterr);
+	return r < 0 ? r : file_copy(copy, live, (mode_t)fw->mode, (uid_t)fw->uid, (gid_t)fw->gid, reterr);
+}
+
+/* swtpm makes its directory itself, unless it finds one: then with its owner. */
+static int make_tpm_dir(const char *live, const struct config_fw *fw, struct err *reterr)
+{
+	_cleanup_free_ char *dir = path_dirname(live), *above = path_dirname(dir);
+	const char *const path[] = { above, dir };
+
+	for (size_t i = 0; fw->copy && i < ARRAY_SIZE(path); i++) {
+		int r = path_exists(path[i]);
+
+		if (r == 0)
+			r = dir_make(path[i], i == 0 ? 0711 : 0700, reterr);
+		else if (r > 0)
+			continue;
+		if (r < 0)
+			return r;
+		if (i == 1 && chown(dir, (uid_t)fw->uid, (gid_t)fw->gid) < 0)
+			return err_file(reterr, errno, dir, "cannot give '%s' to its owner", dir);
+	}
+	return 0;
+}
+
+int firmware_restore(const struct machine *m, const struct config *snap, struct err *reterr)
+{
+	int r = 0;
+
+	if (snap->nvram.live) {
+		_cleanup_free_ char *live = vmdir_resolve(m->dir, snap->nvram.live);
+
+		r = restore_one(m, &snap->nvram, live, reterr);
+	}
+	if (!r && snap->tpm.live) {
+		_cleanup_free_ char *live = tpm_live_path(m, snap);
+
+		r = make_tpm_dir(live, &snap->tpm, reterr);
+		if (!r)
+			r = restore_one(m, &snap->tpm, live, reterr);
+	}
+	return r;
+}
+
+/* Live place and kept place of NVRAM (i 0) and TPM state (i 1); live NULL: none. */
+static void kept_paths(const struct machine *m, int i, char **ret_live, char **ret_kept)
+{
+	_cleanup_free_ char *dir = vmdir_state_dir(m->dir);
+
+	*ret_kept = path_join(dir, i == 0 ? "before_VARS.fd" : "before.permall");
+	if (i == 0)
+		*ret_live = m->cfg && m->cfg->nvram.live ? vmdir_resolve(m->dir, m->cfg->nvram.live) : NULL;
+	else
+		*ret_live = m->cfg && m->cfg->tpm.live ? tpm_live_path(m, m->cfg) : NULL;
+}
+
+int firmware_keep(const struct machine *m, struct err *reterr)
+{
+	int r = 0;
+
+	for (int i = 0; !r && i < 2; i++) {
+		_cleanup_free_ char *live = NULL, *kept = NULL;
+
+		kept_paths(m, i, &live, &kept);
+		if (live && path_exists(kept) == 0)
+			r = copy_one(live, kept, reterr);
+	}
+	return r;
+}
+
+int firmware_put_back(const struct machine *m, struct err *reterr)
+{
+	int r = 0;
+
+	for (int i = 0; !r && i < 2; i++) {
+		_cleanup_free_ char *live = NULL, *kept = NULL;
+
+		kept_paths(m, i, &live, &kept);
+		if (live && path_exists(kept) == 1)
+			r = copy_one(kept, live, reterr);
+	}
+	return r;
+}
+
+int firmware_drop_kept(const struct machine *m, struct err *reterr)
+{
+	int r = 0;
+
+	for (int i = 0; !r && i < 2; i++) {
+		_cleanup_free_ char *live = NULL, *kept = NULL;
+
+		kept_paths(m, i, &live, &kept);
+		r = file_remove(kept, reterr);
+	}
+	return r;
+}

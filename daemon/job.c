@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The job engine: slots, states, progress. What a job does is its body's business. */
+#include "daemon/job.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/timefmt.h"
+#include "daemon/job-priv.h"
+#include "daemon/loop.h"
+#include "daemon/worker.h"
+
+#define KEEP_FINISHED 64
+
+const char *job_state_name(enum job_state state)
+{
+	static const char *const name[] = { "queued", "running", "done", "failed", "cancelled" };
+
+	return name[state];
+}
+
+/* Which state may follow which; everything else is a bug worth a crash. */
+static void set_state(struct job *job, enum job_state state)
+{
+	static const unsigned next[] = {
+		[JOB_QUEUED] = 1 << JOB_RUNNING | 1 << JOB_CANCELLED,
+		[JOB_RUNNING] = 1 << JOB_DONE | 1 << JOB_FAILED | 1 << JOB_CANCELLED,
+		[JOB_DONE] = 0,
+		[JOB_FAILED] = 0,
+		[JOB_CANCELLED] = 0,
+	};
+
+	if (!(next[job->v.state] & 1u << state))
+		abort();
+	log_debug("job %s: %s -> %s", job->v.id, job_state_name(job->v.state), job_state_name(state));
+	job->v.state = state;
+}
+
+struct job *job_ref(struct job *job)
+{
+	pthread_mutex_lock(&job->jobs->lock);
+	job->refs++;
+	pthread_mutex_unlock(&job->jobs->lock);
+	return job;
+}
+
+static void job_destroy(struct job *job)
+{
+	if (job->free_arg)
+		job->free_arg(job->arg);
+	job_view_done(&job->v);
+	strv_free(job->keys);
+	for (size_t i = 0; i < job->n_results; i++)
+		cleanup_free(&job->result[i].key);
+	cleanup_free(&job->result);
+	cleanup_free(&job);
+}
+
+void job_unref(struct job *job)
+{
+	struct jobs *jobs;
+	int last;
+
+	if (!job)
+		return;
+	jobs = job->jobs;
+	pthread_mutex_lock(&jobs->lock);
+	last = --job->refs == 0;
+	pthread_mutex_unlock(&jobs->lock);
+	if (last)
+		job_destroy(job);
+}
+
+static struct job *holder_of(struct jobs *jobs, const char *key)
+{
+	for (size_t i = 0; i < jobs->n; i++)
+		if (jobs->list[i]->v.state <= JOB_RUNNING && strv_has(jobs->list[i]->keys, key))
+			return jobs->list[i];
+	return NULL;
+}
+
+static int refuse_busy(struct jobs *jobs, const char *key, const char *vm, struct err *reterr)
+{
+	struct job *job = holder_of(jobs, key);
+
+	if (job) {
+		int r = err_set(reterr, ERR_BUSY, -EBUSY, "VM '%s' is busy: job %s (%s%s%s) holds it", vm, job->v.id,
+				job->v.operation, job->v.phase ? ", " : "", job->v.phase ? job->v.phase : "");
+
+		if (reterr && !reterr->job)
+			reterr->job = xstrdup(job->v.id);
+		err_set_vm(reterr, vm);
+		err_hint(reterr, "Wait for it with 'vmsnapctl job watch %s', or cancel it with 'vmsnapctl job cancel %s'",
+			 job->v.id, job->v.id);
+		return r;
+	}
+	if (strv_has(jobs->holds, key)) {
+		return err_full(reterr, ERR_BUSY, -EBUSY, vm, NULL, "Try again", "VM '%s' is busy: its configuration is being changed", vm);
+	}
+	return 0;
+}
+
+static void notify_posted(void *arg);
+
+/* Lock held. Something changed that is worth telling at once. */
+static void announce(struct jobs *jobs)
+{
+	if (jobs->posted)
+		return;
+	jobs->posted = 1;
+	loop_post(notify_posted, jobs);
+}
+
+static void forget_oldest(struct jobs *jobs)
+{
+	size_t finished = 0;
+
+	for (size_t i = 0; i < jobs->n; i++)
+		finished += jobs->list[i]->v.state > JOB_RUNNING;
+	for (size_t i = 0; i < jobs->n && finished > KEEP_FINISHED; i++) {
+		struct job *old = jobs->list[i];
+
+		if (old->v.state <= JOB_RUNNING || old->notified != old->v.version)
+			continue;
+		memmove(&jobs->list[i], &jobs->list[i + 1], (--jobs->n - i) * sizeof(*jobs->list));
+		finished--;
+		i--;
+		if (--old->refs == 0)
+			job_destroy(old);
+	}
+}
+
+/* Tells every watcher of every job that changed since it was told last. */
+static void notify(struct jobs *jobs)
+{
+	struct job **list;
+	size_t n;
+
+	jobs_list(jobs, &list, &n);
+	for (size_t i = 0; i < n; i++) {
+		struct job *job = list[i];
+		int changed, ended;
+
+		pthread_mutex_lock(&jobs->lock);
+		changed = job->notified != job->v.version;
+		job->notified = job->v.version;
+		ended = job->v.state > JOB_RUNNING && !job->told_end;
+		job->told_end |= ended;
+		pthread_mutex_unlock(&jobs->lock);
+		if (ended && jobs->finished) {
+			struct job_view view;
+
+			job_look(job, &view);
+			jobs->finished(jobs->finished_arg, &view);
+			job_view_done(&view);
+		}
+		for (struct job_watch *w = jobs->watches; changed && w; w = w->next)
+			if (!w->dead)
+				w->fn(w->arg, job);
+		job_unref(job);
+	}
+	cleanup_free(&list);
+	for (struct job_watch **w = &jobs->watches; *w;) {
+		struct job_watch *dead = *w;
+
+		if (!dead->dead) {
+			w = &dead->next;
+			continue;
+		}
+		*w = dead->next;
+		cleanup_free(&dead);
+	}
+	pthread_mutex_lock(&jobs->lock);
+	forget_oldest(jobs);
+	pthread_mutex_unlock(&jobs->lock);
+	if (jobs_active(jobs))
+		evtimer_add(jobs->timer, &(struct timeval){ .tv_usec = 250000 });
+}
+
+static void notify_posted(void *arg)
+{
+	struct jobs *jobs = arg;
+
+	pthread_mutex_lock(&jobs->lock);
+	jobs->posted = 0;
+	pthread_mutex_unlock(&jobs->lock);
+	notify(jobs);
+}
+
+static void notify_timer(evutil_socket_t fd _unused_, short what _unused_, void *arg)
+{
+	notify(arg);
+}
+
+static void finish(struct job *job, int r, struct err *err)
+{
+	struct jobs *jobs = job->jobs;
+
+	pthread_mutex_lock(&jobs->lock);
+	job->v.finished_usec = time_now_usec();
+	if (r < 0 && !err_is_set(err))
+		ignore_result(err_errno(err, r, "%s failed", job->v.operation)); /* the state says it */
+	if (r < 0)
+		ignore_result(err_move(&job->v.err, err)); /* the state says it */
+	set_state(job, r >= 0 ? JOB_DONE : job->v.err.kind == ERR_CANCELLED ? JOB_CANCELLED : JOB_FAILED);
+	job->v.version++;
+	announce(jobs);
+	pthread_cond_broadcast(&jobs->ended);
+	pthread_mutex_unlock(&jobs->lock);
+}
+
+static void job_work(void *arg)
+{
+	struct job *job = arg;
+	_cleanup_err_ struct err err = ERR_INIT;
+	int r;
+
+	pthread_mutex_lock(&job->jobs->lock);
+	set_state(job, JOB_RUNNING);
+	job->v.version++;
+	announce(job->jobs);
+	pthread_mutex_unlock(&job->jobs->lock);
+	r = job_check(job, &err);
+	if (!r)
+		r = job->fn(job, job->arg, &err);
+	finish(job, r, &err);
+	job_unref(job);
+}
+
+static struct job *job_new(struct jobs *jobs, const char *operation, const char *key, const char *vm)
+{
+	struct job *job = xcalloc(1, sizeof(*job));
+	struct guid id = guid_new();
+
+	job->jobs = jobs;
+	job->v.id = xasprintf("%.8s", id.s);
+	job->v.operation = xstrdup(operation);
+	job->v.vm = xstrdup(vm);
+	ignore_result(guid_parse(key, &job->v.vm_id)); /* "name:..." has none */
+	job->v.bytes_done = job->v.bytes_total = -1;
+	job->v.started_usec = time_now_usec();
+	job->v.version = 1;
+	strv_push(&job->keys, xstrdup(key));
+	job->refs = 3; /* the list's, the worker's, the caller's */
+	return job;
+}
+
+int job_submit(struct jobs *jobs, const char *operation, const char *key, const char *vm, job_fn fn, void *arg,
+	       void (*free_arg)(void *arg), struct job **ret_job, struct err *reterr)
+{
+	struct job *job;
+	int r;
+
+	pthread_mutex_lock(&jobs->lock);
+	r = refuse_busy(jobs, key, vm, reterr);
+	if (!r && (jobs->stopping || jobs_active(jobs) >= jobs->max_jobs))
+		r = err_set(reterr, ERR_LIMIT, -EAGAIN,
+			    jobs->stopping ? "vmsnapd is stopping" : "%d jobs are under way, no more are taken",
+			    jobs->max_jobs);
+	if (r) {
+		pthread_mutex_unlock(&jobs->lock);
+		return r;
+	}
+	job = job_new(jobs, operation, key, vm);
+	job->fn = fn;
+	job->arg = arg;
+	job->free_arg = free_arg;
+	jobs->list = xreallocarray(jobs->list, jobs->n + 1, sizeof(*jobs->list));
+	jobs->list[jobs->n++] = job;
+	announce(jobs);
+	pthread_mutex_unlock(&jobs->lock);
+	*ret_job = job;
+	worker_run(jobs->pool, job_work, NULL, job);
+	return 0;
+}
+
+int job_claim(struct job *job, const char *key, struct err *reterr)
+{
+	struct jobs *jobs = job->jobs;
+	int r = 0;
+
+	pthread_mutex_lock(&jobs->lock);
+	if (holder_of(jobs, key) != job)
+		r = refuse_busy(jobs, key, job->v.vm, reterr);
+	if (!r) {
+		strv_push(&job->keys, xstrdup(key));
+		ignore_result(guid_parse(key, &job->v.vm_id)); /* "name:..." has none */
+	}
+	pthread_mutex_unlock(&jobs->lock);
+	return r;
+}
+
+int jobs_hold(struct jobs *jobs, const char *key, const char *vm, struct err *reterr)
+{
+	int r;
+
+	pthread_mutex_lock(&jobs->lock);
+	r = refuse_busy(jobs, key, vm, reterr);
+	if (!r)
+		strv_push(&jobs->holds, xstrdup(key));
+	pthread_mutex_unlock(&jobs->lock);
+	return r;
+}
+
+void jobs_release(struct jobs *jobs, const char *key)
+{
+	pthread_mutex_lock(&jobs->lock);
+	for (size_t i = 0; jobs->holds && jobs->holds[i]; i++) {
+		if (strcmp(jobs->holds[i], key) != 0)
+			continue;
+		cleanup_free(&jobs->holds[i]);
+		memmove(&jobs->holds[i], &jobs->holds[i + 1],
+			(strv_count(&jobs->holds[i + 1]) + 1) * sizeof(*jobs->holds));
+		break;
+	}
+	pthread_mutex_unlock(&jobs->lock);
+}
+
+char *jobs_holder(struct jobs *jobs, const char *key)
+{
+	struct job *job;
+	char *id;
+
+	pthread_mutex_lock(&jobs->lock);
+	job = holder_of(jobs, key);
+	id = job ? xstrdup(job->v.id) : NULL;
+	pthread_mutex_unlock(&jobs->lock);
+	return id;
+}
+
+int jobs_cancel(struct jobs *jobs, const char *id, struct err *reterr)
+{
+	_cleanup_job_ struct job *job = jobs_find(jobs, id);
+
+	if (!job)
+		return err_set(reterr, ERR_NO_JOB, -ENOENT, "there is no job '%s'", id);
+	pthread_mutex_lock(&jobs->lock);
+	job->cancelled = 1;
+	pthread_mutex_unlock(&jobs->lock);
+	return 0;
+}
+
+struct job *jobs_find(struct jobs *jobs, const char *id)
+{
+	struct job *job = NULL;
+
+	pthread_mutex_lock(&jobs->lock);
+	for (size_t i = 0; i < jobs->n && !job; i++)
+		if (strcasecmp(jobs->list[i]->v.id, id) == 0)
+			job = jobs->list[i];
+	if (job)
+		job->refs++;
+	pthread_mutex_unlock(&jobs->lock);
+	return job;
+}
+
+void jobs_list(struct jobs *jobs, struct job ***ret_list, size_t *ret_n)
+{
+	pthread_mutex_lock(&jobs->lock);
+	*ret_n = jobs->n;
+	*ret_list = xcalloc(jobs->n + 1, sizeof(**ret_list));
+	for (size_t i = 0; i < jobs->n; i++) {
+		(*ret_list)[i] = jobs->list[i];
+		jobs->list[i]->refs++;
+	}
+	pthread_mutex_unlock(&jobs->lock);
+}
+
+int jobs_active(struct jobs *jobs)
+{
+	int n = 0;
+
+	pthread_mutex_lock(&jobs->lock);
+	for (size_t i = 0; i < jobs->n; i++)
+		n += jobs->list[i]->v.state <= JOB_RUNNING;
+	pthread_mutex_unlock(&jobs->lock);
+	return n;
+}
+
+void jobs_on_finished(struct jobs *jobs, void (*fn)(void *arg, const struct job_view *view), void *arg)
+{
+	jobs->finished = fn;
+	jobs->finished_arg = arg;
+}
+
+struct job_watch *jobs_watch(struct jobs *jobs, void (*fn)(void *arg, struct job *job), void *arg)
+{
+	struct job_watch *w = xcalloc(1, sizeof(*w));
+
+	w->fn = fn;
+	w->arg = arg;
+	w->next = jobs->watches;
+	jobs->watches = w;
+	return w;
+}
+
+void jobs_unwatch(struct jobs *jobs _unused_, struct job_watch *watch)
+{
+	if (watch)
+		watch->dead = 1; /* notify() may be walking the list: it sweeps */
+}
+
+int jobs_new(int workers, int max_jobs, struct jobs **ret_jobs, struct err *reterr)
+{
+	struct jobs *jobs = xcalloc(1, sizeof(*jobs));
+	pthread_mutexattr_t attr;
+	int r;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&jobs->lock, &attr);
+	pthread_mutexattr_destroy(&attr);
+	pthread_cond_init(&jobs->ended, NULL);
+	jobs->max_jobs = max_jobs;
+	r = worker_pool_new("job", workers, &jobs->pool, reterr);
+	if (r < 0) {
+		cleanup_free(&jobs);
+		return r;
+	}
+	jobs->timer = evtimer_new(loop_base(), notify_timer, jobs);
+	*ret_jobs = jobs;
+	return 0;
+}
+
+void jobs_free(struct jobs *jobs)
+{
+	if (!jobs)
+		return;
+	worker_pool_free(jobs->pool);
+	if (jobs->timer)
+		event_free(jobs->timer);
+	while (jobs->watches) {
+		struct job_watch *w = jobs->watches;
+
+		jobs->watches = w->next;
+		cleanup_free(&w);
+	}
+	for (size_t i = 0; i < jobs->n; i++)
+		job_unref(jobs->list[i]);
+	cleanup_free(&jobs->list);
+	strv_free(jobs->holds);
+	pthread_cond_destroy(&jobs->ended);
+	pthread_mutex_destroy(&jobs->lock);
+	cleanup_free(&jobs);
+}
+
+void jobs_stop(struct jobs *jobs)
+{
+	pthread_mutex_lock(&jobs->lock);
+	jobs->stopping = 1;
+	for (size_t i = 0; i < jobs->n; i++)
+		if (jobs->list[i]->v.state <= JOB_RUNNING)
+			ignore_result(jobs_cancel(jobs, jobs->list[i]->v.id, NULL)); /* it exists */
+	pthread_mutex_unlock(&jobs->lock);
+}
+
+void jobs_drain(struct jobs *jobs)
+{
+	pthread_mutex_lock(&jobs->lock);
+	while (jobs_active(jobs))
+		pthread_cond_wait(&jobs->ended, &jobs->lock);
+	pthread_mutex_unlock(&jobs->lock);
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Applying a snapshot (revert is applying the one that *now* derives from): all
+ * that can fail first, then the commit, and only then the present machine ends. */
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/fileio.h"
+#include "daemon/daemon.h"
+#include "daemon/firmware.h"
+#include "daemon/memory.h"
+#include "daemon/op-disks.h"
+#include "daemon/op-refs.h"
+#include "daemon/op-snapshot.h"
+
+static int load_target(struct op *op, struct config **ret_cfg, struct err *reterr)
+{
+	struct guid snap = op_guid(op, "snapshot");
+
+	return machine_snapshot(op->m, &snap, ret_cfg, reterr);
+}
+
+static char *before_path(const struct op *op)
+{
+	_cleanup_free_ char *dir = vmdir_state_dir(op->m->dir);
+
+	return path_join(dir, "before.xml");
+}
+
+/* The configuration before the apply, in case the memory cannot be loaded. */
+static int before_run(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *path = before_path(op);
+
+	return config_write(op->m->cfg, path, reterr);
+}
+
+static int before_undo(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *path = before_path(op);
+	int r = firmware_drop_kept(op->m, reterr);
+
+	return r < 0 ? r : file_remove(path, reterr);
+}
+
+/* The snapshot's configuration as the VM's: identity is the VM's own, all else
+ * exactly as it was. */
+static int commit_run(struct op *op, struct err *reterr)
+{
+	_cleanup_config_ struct config *target = NULL;
+	struct config *was = op->m->cfg;
+	int r = load_target(op, &target, reterr);
+
+	if (r < 0)
+		return r;
+	target->kind = CONFIG_VM;
+	target->parent = target->guid;
+	target->guid = was->guid;
+	xstrset(&target->name, was->name);
+	xstrset(&target->notes, was->notes);
+	target->created_usec = was->created_usec;
+	config_clear_state(target);
+	cleanup_free(&target->nvram.copy);
+	cleanup_free(&target->tpm.copy);
+	target->nvram.size = target->tpm.size = -1;
+	cleanup_free(&target->capture.mode);
+	cleanup_free(&target->capture.reason);
+	cleanup_free(&target->capture.level);
+	op_disks_point(op, target);
+	config_free(op->m->cfg);
+	op->m->cfg = TAKE_PTR(target);
+	return machine_commit(op->m, reterr);
+}
+
+/* 1 if the domain runs as the applied snapshot already. */
+static int already_restored(struct op *op, struct err *reterr)
+{
+	int r = machine_refresh(op->m, reterr);
+
+	if (r < 0 || !machine_is_active(op->m))
+		return r < 0 ? r : 0;
+	r = machine_domain_uses(op->m, op->m->cfg, reterr);
+	return r <= 0 ? r : op->m->state == HV_RUNNING;
+}
+
+static int stop_run(struct op *op, struct err *reterr)
+{
+	int r = already_restored(op, reterr);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = machine_is_active(op->m) ? hv_destroy(op->daemon->hv, &op->m->dir->guid, reterr) : 0;
+	return r < 0 ? r : machine_refresh(op->m, reterr);
+}
+
+static int firmware_run(struct op *op, struct err *reterr)
+{
+	_cleanup_config_ struct config *target = NULL;
+	int r = already_restored(op, reterr);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = firmware_keep(op->m, reterr);
+	if (!r)
+		r = load_target(op, &target, reterr);
+	return r < 0 ? r : firmware_restore(op->m, target, reterr);
+}
+
+static int define_run(struct op *op, struct err *reterr)
+{
+	int r = already_restored(op, reterr);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	return machine_define(op->m, 1, reterr);
+}
+
+/* Memory that cannot be loaded: the old configuration is put back, with its
+ * disks; the guest was ended, so it is off. */
+static int go_back_after_commit(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *path = before_path(op);
+	_cleanup_config_ struct config *before = NULL;
+	int r = config_read(path, &before, reterr);
+
+	if (!r)
+		r = machine_refresh(op->m, reterr);
+	if (!r && machine_is_active(op->m))
+		r = hv_destroy(op->daemon->hv, &op->m->dir->guid, reterr);
+	if (r < 0)
+		return r;
+	config_free(op->m->cfg);
+	op->m->cfg = TAKE_PTR(before);
+	r = firmware_put_back(op->m, reterr);
+	if (!r)
+		r = machine_commit(op->m, reterr);
+	return r < 0 ? r : machine_define(op->m, 0, reterr);
+}
+
+/* After a crash the guest may have run on the overlays for a while: memory is
+ * loaded onto fresh ones only. */
+static int restore_run(struct op *op, struct err *reterr)
+{
+	_cleanup_config_ struct config *target = NULL;
+	_cleanup_free_ char *vsv = NULL;
+	int r = load_target(op, &target, reterr);
+
+	if (r < 0 || !target->state.vsv)
+		return r;
+	r = already_restored(op, reterr);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (op->recovering)
+		r = op_disks_make(op, reterr);
+	vsv = vmdir_resolve(op->m->dir, target->state.vsv);
+	if (!r)
+		r = memory_restore(op->m, op->m->cfg, vsv, op->job, reterr);
+	if (r < 0 && go_back_after_commit(op, NULL) == 0)
+		job_warn(op->job, "the VM is off, on the disks that it had before");
+	return r;
+}
+
+static int remove_old(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *vsv = vmdir_state_vsv(op->m->dir);
+	int r = op_refs_remove_planned(op, reterr);
+
+	if (!r)
+		r = file_remove(vsv, reterr);
+	return r < 0 ? r : before_undo(op, reterr);
+}
+
+enum { BEFORE, OVERLAYS, COMMIT, STOP, FIRMWARE, DEFINE, RESTORE, CLEANUP };
+
+static const struct op_step steps[] = {
+	[BEFORE] = { "before", "preparing", before_run, before_undo,
+		     "a copy of the configuration; it is removed", 1 },
+	[OVERLAYS] = { "overlays", "making working disks", op_disks_make, op_disks_remove,
+		       "overlays that nothing uses; they are removed, the present machine was not touched", 1 },
+	[COMMIT] = { "commit", "committing", commit_run, NULL,
+		     "the VM's document is the old one (back) or the snapshot's (forward)", 1 },
+	[STOP] = { "stop", "ending the present machine", stop_run, NULL,
+		   "the present machine may still run on its old disks; it is ended", 0 },
+	[FIRMWARE] = { "firmware", "restoring firmware state", firmware_run, NULL,
+		       "NVRAM or TPM state may be of either instant; both are written again", 0 },
+	[DEFINE] = { "define", "updating the domain", define_run, NULL,
+		     "the domain may be of either instant; it is defined again", 0 },
+	[RESTORE] = { "restore", "loading memory", restore_run, NULL,
+		      "the guest runs on the new disks (done), or not: memory is loaded again onto fresh overlays", 0 },
+	[CLEANUP] = { "cleanup", "removing the old working disks", remove_old, NULL,
+		      "the old working disks may still be there; they are removed by the list in the record", 0 },
+};
+
+static int decide(struct op *op, struct op_way *ret_way, struct err *reterr _unused_)
+{
+	if (!op_disks_are_in(op, op->m->cfg))
+		return 0;
+	ret_way->forward = 1;
+	ret_way->from = STOP;
+	return 0;
+}
+
+const struct op_kind op_snapshot_apply = {
+	.name = "snapshot-apply",
+	.steps = steps,
+	.n_steps = ARRAY_SIZE(steps),
+	.decide = decide,
+};
+
+static int refuse_no_parent(const struct machine *m, struct err *reterr)
+{
+	return err_full(reterr, ERR_REFUSED, -ENOENT, m->cfg->name, NULL, "Take a snapshot first, or apply one by name",
+			"VM '%s' cannot be reverted: its present state derives from no snapshot", m->cfg->name);
+}
+
+/* Checks everything that could make the apply fail. */
+static int plan(struct machine *m, const struct guid *snap, struct job *job, struct intent *in, struct err *reterr)
+{
+	_cleanup_config_ struct config *target = NULL;
+	int r = machine_refuse_foreign(m, reterr);
+
+	if (!r)
+		r = machine_take_domain(m, reterr);
+	if (!r)
+		r = machine_snapshot(m, snap, &target, reterr);
+	if (!r)
+		r = machine_check_disks(m, target, reterr);
+	if (!r && target->state.vsv)
+		r = memory_verify(m, target, job, reterr);
+	if (r < 0)
+		return r;
+	intent_set(in, "snapshot", "%s", snap->s);
+	op_disks_plan(in, m, target);
+	return op_refs_plan_switch(in, m, target, reterr);
+}
+
+static int apply(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap, struct job *job,
+		 struct err *reterr)
+{
+	_cleanup_intent_ struct intent *in = intent_new(op_snapshot_apply.name);
+	_cleanup_machine_ struct machine *m = NULL;
+	int r = machine_open(daemon, dir, 0, &m, reterr);
+
+	if (!r)
+		r = plan(m, snap, job, in, reterr);
+	if (r < 0) {
+		err_set_vm(reterr, m ? m->cfg->name : NULL);
+		return r;
+	}
+	for (size_t i = 0; m->notes && m->notes[i]; i++)
+		job_warn(job, "%s", m->notes[i]);
+	return op_run(daemon, &op_snapshot_apply, TAKE_PTR(m), TAKE_PTR(in), job, reterr);
+}
+
+int snapshot_apply(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap, int save_present,
+		   struct job *job, struct guid *ret_saved, struct err *reterr)
+{
+	_cleanup_machine_ struct machine *m = NULL;
+	struct guid target, saved;
+	int r = machine_open(daemon, dir, 0, &m, reterr);
+
+	if (r < 0)
+		return r;
+	target = snap ? *snap : m->cfg->parent;
+	if (guid_is_none(&target))
+		return refuse_no_parent(m, reterr);
+	if (save_present) {
+		struct snapshot_spec spec = { .notes = "Taken before another snapshot was applied" };
+
+		r = snapshot_create(daemon, dir, &spec, job, &saved, reterr);
+		if (r < 0)
+			return r;
+		job_set_result(job, "saved", &saved);
+		if (ret_saved)
+			*ret_saved = saved;
+	}
+	return apply(daemon, dir, &target, job, reterr);
+}

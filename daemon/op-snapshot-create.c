@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Taking a snapshot: the steps, in the order of the Hyper-V text. */
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/alloc.h"
+#include "common/fileio.h"
+#include "common/timefmt.h"
+#include "daemon/daemon.h"
+#include "daemon/firmware.h"
+#include "daemon/memory.h"
+#include "daemon/op-disks.h"
+#include "daemon/op-snapshot.h"
+#include "layout/image.h"
+#include "xmlcfg/domain.h"
+
+static int mode_is(const struct op *op, const char *mode)
+{
+	return strcmp(intent_get(op->intent, "mode"), mode) == 0;
+}
+
+static int was(const struct op *op, const char *state)
+{
+	return strcmp(intent_get(op->intent, "was"), state) == 0;
+}
+
+static int was_active(const struct op *op)
+{
+	return was(op, "running") || was(op, "paused");
+}
+
+static int has_memory(const struct op *op)
+{
+	return mode_is(op, "live") || mode_is(op, "paused");
+}
+
+static char *snap_file(const struct op *op, const char *suffix)
+{
+	struct guid snap = op_guid(op, "snapshot");
+
+	return vmdir_snapshot_file(op->m->dir, &snap, suffix);
+}
+
+static char *snap_dir(const struct op *op)
+{
+	struct guid snap = op_guid(op, "snapshot");
+
+	return vmdir_snapshot_dir(op->m->dir, &snap);
+}
+
+static char *snap_document(const struct op *op)
+{
+	struct guid snap = op_guid(op, "snapshot");
+
+	return vmdir_snapshot_config(op->m->dir, &snap);
+}
+
+static int dirs_run(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *avhds = vmdir_avhd_dir(op->m->dir), *dir = snap_dir(op);
+	int r = dir_make(avhds, VMDIR_MODE, reterr);
+
+	return r < 0 ? r : dir_make(dir, 0700, reterr);
+}
+
+static int dirs_undo(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *dir = snap_dir(op);
+
+	return dir_remove(dir, reterr);
+}
+
+/* The disks to switch live: those of the running domain. */
+static int live_disks(struct op *op, struct hv_switch *ret_list, size_t *ret_n, struct err *reterr)
+{
+	_cleanup_domain_ struct domain *dom = NULL;
+	_cleanup_free_ char *xml = NULL;
+	struct domain_disks disks;
+	int r = hv_xml(op->daemon->hv, &op->m->dir->guid, HV_XML_LIVE, &xml, reterr);
+
+	if (!r)
+		r = domain_parse(xml, &dom, reterr);
+	if (r < 0)
+		return r;
+	domain_get_disks(dom, &disks);
+	*ret_n = 0;
+	for (int i = 0; i < op_disks_count(op); i++) {
+		const char *target = intent_getf(op->intent, "disk.%d.target", i);
+
+		for (size_t k = 0; k < disks.n; k++) {
+			if (strcmp(disks.disk[k].target, target) != 0)
+				continue;
+			ret_list[*ret_n].target = target;
+			ret_list[(*ret_n)++].path = op_disks_path(op, i, "new");
+		}
+	}
+	domain_disks_done(&disks);
+	return 0;
+}
+
+/* The one call that saves memory (into the temporary file) and switches the disks. */
+static int take(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *tmp = snap_file(op, ".vsv.tmp");
+	_cleanup_free_ struct hv_switch *disks = xcalloc((size_t)op_disks_count(op) + 1, sizeof(*disks));
+	struct hv_snapshot what = { .disks = disks, .live = mode_is(op, "live"), .quiesce = op_flag(op, "quiesce") };
+	struct memory_watch *w = NULL;
+	int r = live_disks(op, disks, &what.n_disks, reterr);
+
+	if (!r && has_memory(op)) {
+		what.memory_file = tmp;
+		w = memory_watch_start(op->m, op->job, what.live ? 2 * memory_size(op->m->cfg) : 0);
+	}
+	if (!r)
+		r = hv_snapshot(op->daemon->hv, &op->m->dir->guid, &what, reterr);
+	if (w && memory_watch_stop(w) && !r)
+		job_warn(op->job, "the guest changed its memory faster than it could be written and was paused for "
+				  "the rest");
+	for (size_t i = 0; i < what.n_disks; i++)
+		cleanup_free((void *)&disks[i].path);
+	if (r < 0 && job_cancelled(op->job)) {
+		err_done(reterr);
+		r = job_check(op->job, reterr);
+	}
+	return r;
+}
+
+static int capture_running(struct op *op, struct err *reterr)
+{
+	struct guid snap = op_guid(op, "snapshot");
+	int64_t start = time_mono_usec();
+	int ours = op_flag(op, "suspend"), r = 0, r2;
+
+	if (ours)
+		r = hv_suspend(op->daemon->hv, &op->m->dir->guid, reterr);
+	if (!r)
+		r = firmware_copy(op->m, &snap, reterr);
+	if (!r)
+		r = take(op, reterr);
+	if (!ours)
+		return r;
+	r2 = hv_resume(op->daemon->hv, &op->m->dir->guid, r < 0 ? NULL : reterr);
+	if (!r)
+		intent_set(op->intent, "pause", "%lld", (long long)(time_mono_usec() - start));
+	return r < 0 ? r : r2;
+}
+
+/* A saved VM: its save state becomes the snapshot's too (the same file, by a
+ * second name: neither is ever written again). */
+static int capture_saved(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *from = vmdir_resolve(op->m->dir, op->m->cfg->state.vsv), *to = snap_file(op, ".vsv");
+	int r = memory_verify(op->m, op->m->cfg, op->job, reterr);
+
+	if (!r && link(from, to) < 0 && errno != EEXIST)
+		r = file_copy(from, to, 0600, (uid_t)-1, (gid_t)-1, reterr);
+	return r;
+}
+
+static int capture_run(struct op *op, struct err *reterr)
+{
+	struct guid snap = op_guid(op, "snapshot");
+	int r;
+
+	if (was_active(op))
+		return capture_running(op, reterr);
+	r = firmware_copy(op->m, &snap, reterr);
+	if (!r && was(op, "saved") && has_memory(op))
+		r = capture_saved(op, reterr);
+	return r;
+}
+
+static int remove_memory(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *tmp = snap_file(op, ".vsv.tmp"), *vsv = snap_file(op, ".vsv");
+	struct guid snap = op_guid(op, "snapshot");
+	int r = file_remove(tmp, reterr);
+
+	if (!r)
+		r = file_remove(vsv, reterr);
+	return r < 0 ? r : firmware_remove_copies(op->m, &snap, reterr);
+}
+
+/* A guest that we paused, or that libvirt paused for a call of ours which died. */
+static int resume_guest(struct op *op, struct err *reterr)
+{
+	int r = machine_wait_idle(op->m, reterr);
+
+	if (!r && was(op, "running") && op->m->state == HV_PAUSED)
+		r = hv_resume(op->daemon->hv, &op->m->dir->guid, reterr);
+	return r;
+}
+
+static int capture_undo(struct op *op, struct err *reterr)
+{
+	int r = was_active(op) ? resume_guest(op, reterr) : 0;
+
+	return r < 0 ? r : remove_memory(op, reterr);
+}
+
+static int seal_run(struct op *op, struct err *reterr)
+{
+	struct stamp stamp;
+	int r = 0;
+
+	for (int i = 0; !r && i < op_disks_count(op); i++) {
+		_cleanup_free_ char *old = op_disks_path(op, i, "old");
+
+		r = disk_seal(old, vmdir_contains(op->m->dir, old), &stamp, reterr);
+	}
+	return r;
+}
+
+static int seal_undo(struct op *op, struct err *reterr)
+{
+	int r = 0;
+
+	for (int i = 0; !r && i < op_disks_count(op); i++) {
+		_cleanup_free_ char *old = op_disks_path(op, i, "old");
+
+		if (vmdir_contains(op->m->dir, old) && path_exists(old) == 1)
+			r = disk_unseal(old, reterr);
+	}
+	return r;
+}
+
+static void describe_capture(struct op *op, struct config *snap)
+{
+	cleanup_free(&snap->capture.mode);
+	snap->capture.mode = xstrdup(intent_get(op->intent, "mode"));
+	xstrset(&snap->capture.reason, intent_get(op->intent, "reason"));
+	snap->capture.pause_usec = op_int(op, "pause", -1);
+	xstrset(&snap->capture.level, !mode_is(op, "disk-only") ? NULL : op_flag(op, "quiesce") ? "quiesced" : "crash");
+}
+
+static int describe_disks(struct op *op, struct config *snap, struct err *reterr)
+{
+	int r = 0;
+
+	for (int i = 0; !r && i < op_disks_count(op); i++) {
+		struct config_disk *disk = config_find_disk(snap, intent_getf(op->intent, "disk.%d.target", i));
+		_cleanup_free_ char *old = op_disks_path(op, i, "old");
+
+		if (!disk)
+			continue;
+		xstrset(&disk->pathname, intent_getf(op->intent, "disk.%d.old", i));
+		xstrset(&disk->format, intent_getf(op->intent, "disk.%d.format", i));
+		disk->sealed = 1;
+		r = stamp_take(old, &disk->seal, reterr);
+	}
+	return r;
+}
+
+/* The copy of the configuration under the snapshot's GUID. */
+static int document_run(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *tmp = snap_file(op, ".vsv.tmp"), *vsv = snap_file(op, ".vsv"), *path = snap_document(op);
+	_cleanup_config_ struct config *snap = config_copy(op->m->cfg);
+	_cleanup_free_ char *dir = snap_dir(op);
+	int r;
+
+	if (op->failed)
+		return 0;
+	snap->kind = CONFIG_SNAPSHOT;
+	snap->guid = op_guid(op, "snapshot");
+	snap->vm_guid = op->m->dir->guid;
+	xstrset(&snap->name, intent_get(op->intent, "name"));
+	xstrset(&snap->notes, intent_get(op->intent, "notes"));
+	snap->created_usec = op_int(op, "created", 0);
+	config_clear_state(snap);
+	describe_capture(op, snap);
+	firmware_describe(op->m, snap);
+	r = describe_disks(op, snap, reterr);
+	if (!r && has_memory(op))
+		r = memory_keep(op->m, op->job, tmp, vsv, snap, reterr);
+	if (!r)
+		r = path_fsync(dir, reterr);
+	return r < 0 ? r : config_write(snap, path, reterr);
+}
+
+static int document_undo(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *path = snap_document(op);
+
+	return file_remove(path, reterr);
+}
+
+static int commit_run(struct op *op, struct err *reterr)
+{
+	int r = 0;
+
+	op_disks_point(op, op->m->cfg);
+	if (!op->failed)
+		op->m->cfg->parent = op_guid(op, "snapshot");
+	if (machine_is_saved(op->m)) /* the save state now belongs to the new working disks */
+		r = machine_stamp_disks(op->m, reterr);
+	return r < 0 ? r : machine_commit(op->m, reterr);
+}
+
+/* libvirt has moved a running domain's definition along already. */
+static int define_run(struct op *op, struct err *reterr)
+{
+	int r = was_active(op) ? resume_guest(op, reterr) : 0;
+
+	return r < 0 ? r : machine_define(op->m, 0, reterr);
+}
+
+/* A snapshot that failed after the disks were switched: what it left is removed;
+ * its sealed disks stay, hidden, under the working ones. */
+static int drop_run(struct op *op, struct err *reterr)
+{
+	int r;
+
+	if (!op->failed)
+		return 0;
+	r = document_undo(op, reterr);
+	if (!r)
+		r = remove_memory(op, reterr);
+	return r < 0 ? r : dirs_undo(op, reterr);
+}
+
+enum { DIRS, OVERLAYS, CAPTURE, SEAL, DOCUMENT, COMMIT, DEFINE, DROP };
+
+static const struct op_step steps[] = {
+	[DIRS] = { "dirs", "preparing", dirs_run, dirs_undo,
+		   "perhaps empty directories; they are removed", 1 },
+	[OVERLAYS] = { "overlays", "making working disks", op_disks_make, op_disks_remove,
+		       "overlays that nothing uses; they are removed", 1 },
+	[CAPTURE] = { "capture", "taking the state", capture_run, capture_undo,
+		      "the domain tells whether the disks were switched: if not, all is removed and a guest paused by "
+		      "us goes on; if so, the snapshot is completed when its memory is whole, else dropped", 1 },
+	[SEAL] = { "seal", "sealing disks", seal_run, seal_undo,
+		   "old disks perhaps read-only; made writable again, or sealed again", 0 },
+	[DOCUMENT] = { "document", "writing the snapshot", document_run, document_undo,
+		       "perhaps the snapshot's document; removed (disks not switched) or written again", 0 },
+	[COMMIT] = { "commit", "committing", commit_run, NULL,
+		     "the VM's document is the old one or the new one; the new one means forward", 0 },
+	[DEFINE] = { "define", "updating the domain", define_run, NULL,
+		     "the domain may name the old disks (VM off); it is defined again", 0 },
+	[DROP] = { "drop", "cleaning up", drop_run, NULL,
+		   "files of a dropped snapshot; they are removed", 0 },
+};
+
+/* Committed, or the guest writes to the overlays already (which nobody can take
+ * back): forward. Else back. */
+static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
+{
+	_cleanup_free_ char *tmp = snap_file(op, ".vsv.tmp"), *vsv = snap_file(op, ".vsv");
+	struct guid snap = op_guid(op, "snapshot");
+	int r;
+
+	if (op_disks_are_in(op, op->m->cfg)) {
+		ret_way->forward = 1;
+		ret_way->from = DEFINE;
+		ret_way->failed = !guid_eq(&op->m->cfg->parent, &snap);
+		return 0;
+	}
+	if (!was_active(op))
+		return 0;
+	r = machine_wait_idle(op->m, reterr);
+	if (!r)
+		r = op_disks_in_use(op, reterr);
+	if (r <= 0)
+		return r;
+	/* edits of the domain since the configuration was written belong to the snapshot */
+	op_disks_point(op, op->m->cfg);
+	r = machine_take_domain(op->m, reterr);
+	if (r < 0)
+		return r;
+	ret_way->forward = 1;
+	ret_way->from = SEAL;
+	ret_way->failed = has_memory(op) && !memory_is_whole(tmp, vsv);
+	return 0;
+}
+
+const struct op_kind op_snapshot_create = {
+	.name = "snapshot-create",
+	.steps = steps,
+	.n_steps = ARRAY_SIZE(steps),
+	.decide = decide,
+};

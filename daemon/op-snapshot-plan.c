@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Planning a snapshot: everything that can be refused is refused here, before
+ * anything is written; what will be done goes into the intent record. */
+#include <string.h>
+#include <time.h>
+
+#include "common/alloc.h"
+#include "common/fileio.h"
+#include "common/timefmt.h"
+#include "daemon/daemon.h"
+#include "daemon/firmware.h"
+#include "daemon/memory.h"
+#include "daemon/op-disks.h"
+#include "daemon/op-snapshot.h"
+
+/* Room for overlays, documents and the record of one operation, bytes. */
+#define SPACE_MARGIN (16LL << 20)
+
+static char *default_name(const struct config *cfg, int64_t usec)
+{
+	_cleanup_free_ char *name = NULL;
+	time_t t = (time_t)(usec / 1000000);
+	char when[32];
+	struct tm tm;
+
+	localtime_r(&t, &tm);
+	strftime(when, sizeof(when), "%Y-%m-%d - %H:%M:%S", &tm);
+	name = xasprintf("%s - (%s)", cfg->name, when);
+	if (config_check_snapshot_name(name, NULL) == 0)
+		return TAKE_PTR(name);
+	return xstrdup(when); /* the VM's name alone is as long as a name may be */
+}
+
+static int refuse_mode(const struct machine *m, const char *mode, const char *why, struct err *reterr)
+{
+	return err_full(reterr, ERR_REFUSED, -ENOTSUP, m->cfg->name, NULL,
+			"Leave the mode to vmsnapd, or take the snapshot with --no-memory",
+			"a snapshot of VM '%s' with its memory cannot be taken in mode '%s': %s", m->cfg->name, mode,
+			why);
+}
+
+/* Why a running guest must stand still while its memory is taken, or NULL. */
+static const char *needs_pause(const struct machine *m)
+{
+	if (m->state == HV_PAUSED)
+		return "the guest is paused";
+	if (m->cfg->nvram.live)
+		return "UEFI variables would not be of the same instant as the memory";
+	if (m->cfg->tpm.live)
+		return "the TPM's state is copied in the same pause";
+	return NULL;
+}
+
+/* Chooses how the memory is taken, best first, and says why not better. */
+static int choose_mode(const struct machine *m, const struct snapshot_spec *spec, const char **ret_mode,
+		       const char **ret_reason, struct err *reterr)
+{
+	const char *pause = needs_pause(m);
+	int insists_live = spec->mode && strcmp(spec->mode, "live") == 0;
+
+	*ret_reason = NULL;
+	if (!machine_is_active(m) && machine_is_saved(m)) {
+		*ret_mode = spec->no_memory ? "disk-only" : "paused";
+		*ret_reason = "the VM was saved";
+	} else if (!machine_is_active(m)) {
+		*ret_mode = "none";
+	} else if (spec->no_memory) {
+		*ret_mode = "disk-only";
+	} else if (m->cfg->memory_blocker) {
+		if (spec->mode)
+			return refuse_mode(m, spec->mode, m->cfg->memory_blocker, reterr);
+		*ret_mode = "disk-only";
+		*ret_reason = m->cfg->memory_blocker;
+	} else if (insists_live && pause) {
+		return refuse_mode(m, "live", pause, reterr);
+	} else if (pause || (spec->mode && !insists_live)) {
+		*ret_mode = "paused";
+		*ret_reason = pause ? pause : "it was asked for";
+	} else {
+		*ret_mode = "live";
+	}
+	return 0;
+}
+
+static int check_spec(const struct machine *m, const struct snapshot_spec *spec, struct err *reterr)
+{
+	if (spec->mode && strcmp(spec->mode, "live") != 0 && strcmp(spec->mode, "paused") != 0)
+		return err_set(reterr, ERR_INVALID, -EINVAL, "unknown capture mode '%s' (known: live, paused)",
+			       spec->mode);
+	if (spec->mode && spec->no_memory)
+		return err_set(reterr, ERR_INVALID, -EINVAL, "a snapshot without memory has no capture mode");
+	if (spec->quiesce && !(spec->no_memory && m->state == HV_RUNNING))
+		return err_full(reterr, ERR_REFUSED, -EINVAL, m->cfg->name, NULL,
+				"Use it with --no-memory on a running VM",
+				"file systems are frozen only for a snapshot without memory of a running VM");
+	if (m->state == HV_STOPPING || m->state == HV_CRASHED)
+		return err_full(reterr, ERR_REFUSED, -EBUSY, m->cfg->name, NULL, "Wait until it is off, or stop it",
+				"VM '%s' is %s", m->cfg->name,
+				m->state == HV_STOPPING ? "shutting down" : "crashed");
+	if (m->cfg->n_disks == 0)
+		return err_full(reterr, ERR_REFUSED, -EINVAL, m->cfg->name, NULL, NULL,
+				"VM '%s' has no disk that a snapshot could be taken of", m->cfg->name);
+	return spec->name ? config_check_snapshot_name(spec->name, reterr) : 0;
+}
+
+static int check_space(const struct machine *m, const char *mode, struct err *reterr)
+{
+	int with_memory = strcmp(mode, "live") == 0 || (strcmp(mode, "paused") == 0 && machine_is_active(m));
+	int64_t need = SPACE_MARGIN + (with_memory ? memory_size(m->cfg) : 0), have;
+	_cleanup_free_ char *need_text = bytes_human(need), *have_text = NULL;
+	int r = disk_free(m->dir->root, &have, reterr);
+
+	if (r < 0 || have >= need)
+		return r;
+	have_text = bytes_human(have);
+	return err_full(reterr, ERR_REFUSED, -ENOSPC, m->cfg->name, m->dir->root,
+			with_memory ? "Make room, or take it with --no-memory" : "Make room",
+			"not enough space for a snapshot of VM '%s': it may need %s, %s are free", m->cfg->name,
+			need_text, have_text);
+}
+
+static void fill_record(struct intent *in, const struct machine *m, const struct snapshot_spec *spec,
+			const char *mode, const char *reason)
+{
+	struct guid snap = guid_new();
+	int64_t now = time_now_usec();
+	_cleanup_free_ char *name = spec->name ? xstrdup(spec->name) : default_name(m->cfg, now);
+	const char *was = machine_is_saved(m) ? "saved" : m->state == HV_RUNNING ? "running" :
+							  m->state == HV_PAUSED	 ? "paused" :
+										   "off";
+
+	intent_set(in, "snapshot", "%s", snap.s);
+	intent_set(in, "name", "%s", name);
+	if (spec->notes)
+		intent_set(in, "notes", "%s", spec->notes);
+	intent_set(in, "created", "%lld", (long long)now);
+	intent_set(in, "mode", "%s", mode);
+	if (reason)
+		intent_set(in, "reason", "%s", reason);
+	intent_set(in, "was", "%s", was);
+	intent_set(in, "quiesce", "%d", spec->quiesce);
+	/* NVRAM and TPM state are copied in a pause of ours, which recovery ends */
+	intent_set(in, "suspend", "%d", m->state == HV_RUNNING && firmware_present(m->cfg));
+	op_disks_plan(in, m, m->cfg);
+}
+
+static int plan(struct machine *m, const struct snapshot_spec *spec, struct intent *in, struct err *reterr)
+{
+	const char *mode = NULL, *reason = NULL;
+	int r = machine_refuse_foreign(m, reterr);
+
+	if (!r)
+		r = machine_take_domain(m, reterr);
+	if (!r)
+		r = check_spec(m, spec, reterr);
+	if (!r)
+		r = choose_mode(m, spec, &mode, &reason, reterr);
+	if (!r)
+		r = machine_check_disks(m, m->cfg, reterr);
+	if (!r)
+		r = check_space(m, mode, reterr);
+	if (!r)
+		fill_record(in, m, spec, mode, reason);
+	return r;
+}
+
+int snapshot_create(struct daemon *daemon, const struct vmdir *dir, const struct snapshot_spec *spec,
+		    struct job *job, struct guid *ret_snap, struct err *reterr)
+{
+	_cleanup_intent_ struct intent *in = intent_new(op_snapshot_create.name);
+	_cleanup_machine_ struct machine *m = NULL;
+	struct guid snap;
+	int r = machine_open(daemon, dir, 0, &m, reterr);
+
+	if (!r)
+		r = plan(m, spec, in, reterr);
+	if (r < 0) {
+		err_set_vm(reterr, m ? m->cfg->name : NULL);
+		return r;
+	}
+	for (size_t i = 0; m->notes && m->notes[i]; i++)
+		job_warn(job, "%s", m->notes[i]);
+	if (guid_parse(intent_get(in, "snapshot"), &snap) < 0)
+		snap = guid_new();
+	r = op_run(daemon, &op_snapshot_create, TAKE_PTR(m), TAKE_PTR(in), job, reterr);
+	if (r < 0)
+		return r;
+	job_set_result(job, "snapshot", &snap);
+	if (ret_snap)
+		*ret_snap = snap;
+	return 0;
+}

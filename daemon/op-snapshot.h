@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Taking, applying and deleting snapshots: what a caller asks for. The functions
+ * are job bodies' work (worker threads) and open the machine themselves. */
+#ifndef DAEMON_OP_SNAPSHOT_H
+#define DAEMON_OP_SNAPSHOT_H
+
+#include "daemon/op.h"
+
+/* What kind of snapshot; strings *borrowed*, may be NULL. */
+struct snapshot_spec {
+	const char *name;  /* NULL: "VM - (date - time)" */
+	const char *notes;
+	const char *mode;  /* "live", "paused"; NULL: the best that is possible */
+	int no_memory;     /* disk only */
+	int quiesce;       /* disk only: freeze file systems through the agent first */
+};
+
+/* Takes a snapshot. ret_snap may be NULL. Returns 0 or negative errno. */
+_must_check_ int snapshot_create(struct daemon *daemon, const struct vmdir *dir, const struct snapshot_spec *spec,
+				 struct job *job, struct guid *ret_snap, struct err *reterr);
+
+/* Makes snap (NULL: the one that *now* derives from) the present state. With
+ * save_present the present is taken as a snapshot first and ret_saved (may be
+ * NULL) names it. Returns 0 or negative errno. */
+_must_check_ int snapshot_apply(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap,
+				int save_present, struct job *job, struct guid *ret_saved, struct err *reterr);
+
+/* Deletes a snapshot on which nothing depends. Returns 0 or negative errno. */
+_must_check_ int snapshot_delete(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap,
+				 struct job *job, struct err *reterr);
+
+#endif

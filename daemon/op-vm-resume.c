@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Letting a saved VM go on, or forgetting its save state. Memory is never loaded
+ * onto disks that were written since: their stamps tell. */
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/fileio.h"
+#include "daemon/daemon.h"
+#include "daemon/memory.h"
+#include "daemon/op-vm.h"
+
+static int restore_run(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *vsv = NULL;
+
+	if (op_flag(op, "discard"))
+		return 0;
+	vsv = vmdir_resolve(op->m->dir, op->m->cfg->state.vsv);
+	return memory_restore(op->m, op->m->cfg, vsv, op->job, reterr);
+}
+
+static int commit_run(struct op *op, struct err *reterr)
+{
+	config_clear_state(op->m->cfg);
+	for (size_t i = 0; i < op->m->cfg->n_disks; i++)
+		op->m->cfg->disks[i].sealed = 0;
+	return machine_commit(op->m, reterr);
+}
+
+static int cleanup_run(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *vsv = vmdir_state_vsv(op->m->dir);
+
+	return file_remove(vsv, reterr);
+}
+
+static const struct op_step steps[] = {
+	{ "restore", "loading memory", restore_run, NULL,
+	  "the guest runs (forward); or it does not and the disks are untouched: the VM stays saved (back)", 1 },
+	{ "commit", "committing", commit_run, NULL,
+	  "the guest runs while the document still says saved; it is written again", 0 },
+	{ "cleanup", "removing the save state", cleanup_run, NULL,
+	  "the save state may still be there; it is removed", 0 },
+};
+
+static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
+{
+	_cleanup_err_ struct err changed = ERR_INIT;
+	int r;
+
+	ret_way->from = 2;
+	ret_way->forward = !machine_is_saved(op->m);
+	if (ret_way->forward)
+		return 0;
+	if (op_flag(op, "discard"))
+		return 0; /* nothing happened yet */
+	if (op->m->state == HV_PAUSED) { /* an interrupted load: it has not run */
+		r = hv_destroy(op->daemon->hv, &op->m->dir->guid, reterr);
+		if (!r)
+			r = machine_refresh(op->m, reterr);
+		if (r < 0)
+			return r;
+	}
+	ret_way->from = 1;
+	ret_way->forward = machine_is_active(op->m) || machine_check_stamps(op->m, &changed) < 0;
+	if (ret_way->forward && !machine_is_active(op->m))
+		job_warn(op->job, "the guest ran and ended again before this was settled; its save state is used up");
+	return 0;
+}
+
+const struct op_kind op_vm_resume = {
+	.name = "vm-resume",
+	.steps = steps,
+	.n_steps = ARRAY_SIZE(steps),
+	.decide = decide,
+};
+
+static int plan(struct machine *m, struct job *job, struct err *reterr)
+{
+	int r = machine_refuse_foreign(m, reterr);
+
+	if (!r)
+		r = machine_take_domain(m, reterr);
+	if (!r)
+		r = machine_check_stamps(m, reterr);
+	if (r == -ESTALE)
+		err_hint(reterr, "If the disks are right, start it with 'vmsnapctl vm start --discard-saved'");
+	if (!r)
+		r = machine_check_disks(m, m->cfg, reterr);
+	if (!r)
+		r = memory_verify(m, m->cfg, job, reterr);
+	return r < 0 ? r : machine_define(m, 0, reterr);
+}
+
+int vm_resume(struct daemon *daemon, const struct vmdir *dir, struct job *job, struct err *reterr)
+{
+	_cleanup_intent_ struct intent *in = intent_new(op_vm_resume.name);
+	_cleanup_machine_ struct machine *m = NULL;
+	int r = vm_open(daemon, dir, job, &m, reterr);
+
+	if (r < 0)
+		return r;
+	if (m->state == HV_PAUSED)
+		return hv_resume(daemon->hv, &m->dir->guid, reterr);
+	if (machine_is_active(m) || !machine_is_saved(m))
+		return err_full(reterr, ERR_REFUSED, -EINVAL, m->cfg->name, NULL,
+				machine_is_active(m) ? NULL : "Start it with 'vmsnapctl vm start'",
+				"VM '%s' cannot be resumed: it is %s", m->cfg->name,
+				machine_is_active(m) ? "running" : "off");
+	r = plan(m, job, reterr);
+	if (r < 0)
+		return r;
+	return op_run(daemon, &op_vm_resume, TAKE_PTR(m), TAKE_PTR(in), job, reterr);
+}
+
+int vm_discard_saved(struct daemon *daemon, struct machine *m, struct job *job, struct err *reterr)
+{
+	struct intent *in = intent_new(op_vm_resume.name);
+
+	intent_set(in, "discard", "1");
+	return op_run(daemon, &op_vm_resume, m, in, job, reterr);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Saving a VM: its memory goes to Virtual Machines/<VMGUID>/<VMGUID>.vsv and the
+ * guest ends. Once it has ended that file is the only copy: recovery goes forward. */
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/fileio.h"
+#include "common/timefmt.h"
+#include "daemon/daemon.h"
+#include "daemon/memory.h"
+#include "daemon/op-vm.h"
+
+static char *tmp_path(const struct op *op)
+{
+	_cleanup_free_ char *vsv = vmdir_state_vsv(op->m->dir);
+
+	return xasprintf("%s.tmp", vsv);
+}
+
+static int save_run(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *tmp = tmp_path(op);
+	struct memory_watch *w = memory_watch_start(op->m, op->job, 0);
+	int r = hv_save(op->daemon->hv, &op->m->dir->guid, tmp, reterr);
+
+	ignore_result(memory_watch_stop(w)); /* without a limit it suspends nothing */
+	if (r < 0 && job_cancelled(op->job)) {
+		err_done(reterr);
+		r = job_check(op->job, reterr);
+	}
+	return r;
+}
+
+static int save_undo(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *tmp = tmp_path(op);
+	int r = machine_refresh(op->m, reterr);
+
+	if (!r && op->m->state == HV_PAUSED && op_flag(op, "running"))
+		r = hv_resume(op->daemon->hv, &op->m->dir->guid, reterr);
+	return r < 0 ? r : file_remove(tmp, reterr);
+}
+
+static int commit_run(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *tmp = tmp_path(op), *vsv = vmdir_state_vsv(op->m->dir);
+	int r = memory_keep(op->m, op->job, tmp, vsv, op->m->cfg, reterr);
+
+	if (!r)
+		r = machine_stamp_disks(op->m, reterr);
+	return r < 0 ? r : machine_commit(op->m, reterr);
+}
+
+static const struct op_step steps[] = {
+	{ "save", "saving memory", save_run, save_undo,
+	  "the guest runs (the file is removed), or is off with its memory whole in the file (forward)", 1 },
+	{ "commit", "committing", commit_run, NULL,
+	  "the guest is off and its memory whole: the document is written again", 0 },
+};
+
+static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
+{
+	_cleanup_free_ char *tmp = tmp_path(op), *vsv = vmdir_state_vsv(op->m->dir);
+	int r = machine_wait_idle(op->m, reterr);
+
+	if (r < 0)
+		return r;
+	ret_way->from = 1;
+	ret_way->forward = !machine_is_active(op->m) && memory_is_whole(tmp, vsv);
+	return 0;
+}
+
+const struct op_kind op_vm_save = {
+	.name = "vm-save",
+	.steps = steps,
+	.n_steps = ARRAY_SIZE(steps),
+	.decide = decide,
+};
+
+static int check_space(const struct machine *m, struct err *reterr)
+{
+	int64_t need = memory_size(m->cfg) + (16 << 20), have;
+	_cleanup_free_ char *need_text = bytes_human(need), *have_text = NULL;
+	int r = disk_free(m->dir->root, &have, reterr);
+
+	if (r < 0 || have >= need)
+		return r;
+	have_text = bytes_human(have);
+	return err_full(reterr, ERR_REFUSED, -ENOSPC, m->cfg->name, m->dir->root, "Make room, or shut the guest down",
+			"not enough space to save VM '%s': it may need %s, %s are free", m->cfg->name, need_text,
+			have_text);
+}
+
+static int plan(struct machine *m, struct job *job, struct err *reterr)
+{
+	int r = 0;
+
+	if (m->state != HV_RUNNING && m->state != HV_PAUSED)
+		return err_full(reterr, ERR_REFUSED, -EINVAL, m->cfg->name, NULL, NULL,
+				"VM '%s' cannot be saved: it is not running", m->cfg->name);
+	r = machine_refuse_foreign(m, reterr);
+	if (!r)
+		r = vm_sync(m, job, reterr);
+	if (!r && m->cfg->memory_blocker)
+		r = err_full(reterr, ERR_REFUSED, -ENOTSUP, m->cfg->name, NULL, "Shut the guest down instead",
+			     "VM '%s' cannot be saved: %s", m->cfg->name, m->cfg->memory_blocker);
+	return r < 0 ? r : check_space(m, reterr);
+}
+
+int vm_save(struct daemon *daemon, const struct vmdir *dir, struct job *job, struct err *reterr)
+{
+	_cleanup_intent_ struct intent *in = intent_new(op_vm_save.name);
+	_cleanup_machine_ struct machine *m = NULL;
+	int r = vm_open(daemon, dir, job, &m, reterr);
+
+	if (!r)
+		r = plan(m, job, reterr);
+	if (r < 0)
+		return r;
+	intent_set(in, "running", "%d", m->state == HV_RUNNING);
+	return op_run(daemon, &op_vm_save, TAKE_PTR(m), TAKE_PTR(in), job, reterr);
+}

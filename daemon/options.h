@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The daemon's options: defaults, configuration file, command line, in that order. */
+#ifndef DAEMON_OPTIONS_H
+#define DAEMON_OPTIONS_H
+
+#include "common/cleanup.h"
+#include "common/err.h"
+
+/* Strings *owned*. */
+struct options {
+	char *config_file; /* NULL: the default, which may be missing */
+	char *uri, *store, *socket;
+	int workers;       /* jobs that run at once */
+	int max_connections, max_connections_per_user, max_jobs;
+	char *observer_group, *operator_group, *admin_group; /* NULL: none */
+	int verbose;
+	int show_help, show_version, list_steps;
+};
+
+/* Reads argv and the configuration file. Returns 0, -EINVAL (usage), or another
+ * negative errno. ret_opts is emptied by options_done(). */
+_must_check_ int options_load(int argc, char **argv, struct options *ret_opts, struct err *reterr);
+
+/* Empties it. */
+void options_done(struct options *opts);
+
+/* Text of --help (static, *borrowed*). */
+const char *options_help(void);
+
+#endif
