@@ -109,8 +109,8 @@ static int read_qcow2(struct chain_image *image, char **ret_next, char **ret_for
 	image->virtual_size = (int64_t)info.virtual_size;
 	if (info.external_data)
 		return err_full(reterr, ERR_REFUSED, -ENOTSUP, NULL, image->path,
-				"convert it with 'qemu-img convert -O qcow2'", "image '%s' keeps its data in another file",
-				image->path);
+				"convert it with 'qemu-img convert -O qcow2'",
+				"image '%s' keeps its data in another file", image->path);
 	if (!info.backing)
 		return 0;
 	r = check_backing(image->path, &info, reterr);

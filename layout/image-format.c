@@ -51,8 +51,8 @@ static int open_image(const char *path, int *ret_fd, int64_t *ret_size, struct e
 	if (fstat(fd, &st) < 0)
 		return err_file(reterr, -errno, path, "cannot look at image '%s'", path);
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return err_full(reterr, ERR_INVALID, -EINVAL, NULL, path, NULL, "'%s' is neither a file nor a block device",
-				path);
+		return err_full(reterr, ERR_INVALID, -EINVAL, NULL, path, NULL,
+				"'%s' is neither a file nor a block device", path);
 	size = lseek(fd, 0, SEEK_END); /* block devices tell it here too */
 	if (size < 0)
 		return err_file(reterr, -errno, path, "cannot tell the size of image '%s'", path);

@@ -107,8 +107,8 @@ int disk_make_overlay(const char *path, const char *backing_name, const char *ba
 	int r;
 
 	if (path_has_protocol(backing_name) || !*backing_format)
-		return err_full(reterr, ERR_INVALID, -EINVAL, NULL, path, NULL, "'%s' in format '%s' cannot back image '%s'",
-				backing_name, backing_format, path);
+		return err_full(reterr, ERR_INVALID, -EINVAL, NULL, path, NULL,
+				"'%s' in format '%s' cannot back image '%s'", backing_name, backing_format, path);
 	r = overlay_size(temp.dir, backing_name, backing_format, &size, reterr);
 	if (r < 0)
 		return r;
@@ -230,8 +230,8 @@ static int run_convert(const char *src, const char *format, const struct temp *t
 	int r;
 
 	if (convert->progress && convert->progress(convert->arg, 0, convert->total) != 0)
-		return err_full(reterr, ERR_CANCELLED, -ECANCELED, NULL, src, NULL, "the copy of image '%s' was cancelled",
-				src);
+		return err_full(reterr, ERR_CANCELLED, -ECANCELED, NULL, src, NULL,
+				"the copy of image '%s' was cancelled", src);
 	r = proc_run(&opts, NULL, &err);
 	if (r == 0)
 		return 0;

@@ -173,7 +173,8 @@ char *intent_format(const struct intent *in, size_t *ret_len)
 
 static int bad_record(struct err *reterr, const char *file, const char *why)
 {
-	return err_full(reterr, ERR_BAD_DATA, -EBADMSG, NULL, file, NULL, "intent record '%s' is damaged: %s", file, why);
+	return err_full(reterr, ERR_BAD_DATA, -EBADMSG, NULL, file, NULL, "intent record '%s' is damaged: %s", file,
+			why);
 }
 
 /* Checks size, magic and checksum: what stands around the lines. */

@@ -44,7 +44,8 @@ char *vmdir_avhd_dir(const struct vmdir *vd);      /* Snapshots/<VMGUID> */
 char *vmdir_avhd(const struct vmdir *vd, const struct guid *image);          /* Snapshots/<VMGUID>/<GUID>.avhd */
 char *vmdir_snapshot_config(const struct vmdir *vd, const struct guid *snap); /* Snapshots/<SNAPGUID>.xml */
 char *vmdir_snapshot_dir(const struct vmdir *vd, const struct guid *snap);    /* Snapshots/<SNAPGUID> */
-char *vmdir_snapshot_file(const struct vmdir *vd, const struct guid *snap, const char *suffix); /* <SNAPGUID>/<SNAPGUID><suffix> */
+/* Snapshots/<SNAPGUID>/<SNAPGUID><suffix> */
+char *vmdir_snapshot_file(const struct vmdir *vd, const struct guid *snap, const char *suffix);
 
 /* An absolute path as it is stored: relative to the VM directory where it lies
  * inside it, else unchanged. Returns it *owned*. */

@@ -144,7 +144,7 @@ static int read_head(int fd, const char *path, char **ret_head, size_t *ret_len,
 	if (r < 0)
 		return r;
 	if (!h.complete)
-		return err_set(reterr, ERR_BAD_DATA, -ENODATA, "the save image is not complete: its writing was interrupted");
+		return err_set(reterr, ERR_BAD_DATA, -ENODATA, "it is not complete: its writing was interrupted");
 	head = xreallocarray(head, IMAGE_HEADER_SIZE + (size_t)h.data_len, 1);
 	n = pread_all(fd, head, IMAGE_HEADER_SIZE + (size_t)h.data_len, 0);
 	if (n < 0)

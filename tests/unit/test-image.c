@@ -222,7 +222,8 @@ static void test_detect(void **state)
 {
 	_cleanup_err_ struct err err = ERR_INIT;
 	_cleanup_free_ char *empty = put_file(*state, "empty", "", 0), *text = put_file(*state, "text", "hello", 5);
-	_cleanup_free_ char *qed = put_file(*state, "qed", "QED\0....", 8), *qcow = put_file(*state, "q", "QFI\xfb....", 8);
+	_cleanup_free_ char *qed = put_file(*state, "qed", "QED\0....", 8);
+	_cleanup_free_ char *qcow = put_file(*state, "q", "QFI\xfb....", 8);
 	_cleanup_free_ char *old = put_file(*state, "old", "QFI\xfb\0\0\0\1", 8), *fifo = path_join(*state, "fifo");
 	const char *format = "none";
 
@@ -275,19 +276,25 @@ static void check_chain(const char *path, int code, const char *file)
 	assert_int_equal(chain.n, 0);
 }
 
+/* An image over a name that is not looked at. */
+static void over(const char *path, const char *backing, const char *format)
+{
+	must_run("qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", backing, "-F", format, path, "1M", NULL);
+}
+
 static void test_bad_chains(void **state)
 {
 	_cleanup_free_ char *a = path_join(*state, "a"), *b = path_join(*state, "b"), *json = path_join(*state, "j");
-	_cleanup_free_ char *nbd = path_join(*state, "n"), *nofmt = path_join(*state, "f"), *gone = path_join(*state, "g");
+	_cleanup_free_ char *nbd = path_join(*state, "n"), *nofmt = path_join(*state, "f");
+	_cleanup_free_ char *gone = path_join(*state, "g");
 	_cleanup_free_ char *ext = path_join(*state, "e"), *data = path_join(*state, "data");
 	_cleanup_free_ char *opts = xasprintf("data_file=%s,data_file_raw=on", data), *none = path_join(*state, "none");
 
-	must_run("qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", "b", "-F", "qcow2", a, "1M", NULL);
-	must_run("qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", a, "-F", "qcow2", b, "1M", NULL);
-	must_run("qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", "json:{\"driver\":\"null-co\"}", "-F", "raw", json,
-		 "1M", NULL);
-	must_run("qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", "nbd://localhost/x", "-F", "raw", nbd, "1M", NULL);
-	must_run("qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", "none", "-F", "raw", gone, "1M", NULL);
+	over(a, "b", "qcow2");
+	over(b, a, "qcow2");
+	over(json, "json:{\"driver\":\"null-co\"}", "raw");
+	over(nbd, "nbd://localhost/x", "raw");
+	over(gone, "none", "raw");
 	must_run("qemu-img", "create", "-q", "-f", "qcow2", "-o", opts, ext, "1M", NULL);
 	check_chain(a, -ELOOP, a);
 	check_chain(b, -ELOOP, b);
@@ -296,7 +303,7 @@ static void test_bad_chains(void **state)
 	check_chain(gone, -ENOENT, none);
 	check_chain(none, -ENOENT, none);
 	check_chain(ext, -ENOTSUP, ext);
-	must_run("qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", "none", "-F", "raw", nofmt, "1M", NULL);
+	over(nofmt, "none", "raw");
 	{ /* take the backing format extension's type away, as old tools left it */
 		_cleanup_close_ int fd = open(nofmt, O_RDWR | O_CLOEXEC);
 		uint8_t head[512];

@@ -61,7 +61,8 @@ static void test_every_damaged_byte(void **state _unused_)
 static void check_rejected(const char *body)
 {
 	_cleanup_err_ struct err err = ERR_INIT;
-	_cleanup_free_ char *text = xasprintf("%send %016" PRIx64 "\n", body, (uint64_t)XXH3_64bits(body, strlen(body)));
+	uint64_t sum = XXH3_64bits(body, strlen(body));
+	_cleanup_free_ char *text = xasprintf("%send %016" PRIx64 "\n", body, sum);
 	struct intent *in = NULL;
 
 	assert_int_equal(intent_parse(text, strlen(text), "x.op", &in, &err), -EBADMSG);
