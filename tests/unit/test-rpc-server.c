@@ -88,7 +88,7 @@ static void test_foreign_socket_stays(void **state _unused_)
 static void test_in_use(void **state _unused_)
 {
 	struct rig *rig = rig_new();
-	_cleanup_close_ int fd = listen_at(rig->path);
+	_cleanup_close_ _unused_ int fd = listen_at(rig->path);
 
 	expect_refused(rig, -EADDRINUSE);
 	assert_int_equal(path_exists(rig->path), 1);
