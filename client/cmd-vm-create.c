@@ -39,11 +39,9 @@ static int check_disk(const struct args *args, struct err *reterr)
 		err_hint(reterr, "Give --disk SIZE for a new one, or --import-disk FILE for a copy of an image.");
 		return -EINVAL;
 	}
-	if (args_has(args, "import-disk") == args_has(args, "import-format"))
+	if (args_has(args, "import-disk") || !args_has(args, "import-format"))
 		return 0;
-	err_set(reterr, ERR_INVALID, -EINVAL, "options '--import-disk' and '--import-format' go together");
-	err_hint(reterr, "The format of an image is never guessed: name it, for example --import-format qcow2.");
-	return -EINVAL;
+	return err_set(reterr, ERR_INVALID, -EINVAL, "option '--import-format' goes with '--import-disk'");
 }
 
 static int pack_create(const struct args *args, json_t *params, struct err *reterr)

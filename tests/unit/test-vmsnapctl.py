@@ -342,7 +342,8 @@ class Failures(unittest.TestCase):
                     ("vm", "create", "a", "--memory", "1G", "--vcpus", "1"): "needs a disk",
                     ("vm", "create", "a", "--memory", "much", "--vcpus", "1", "--disk", "1G"): "'much' is not a size",
                     ("vm", "create", "a", "--memory", "1G", "--vcpus", "0", "--disk", "1G"): "not a whole number",
-                    ("vm", "create", "a", "--memory", "1G", "--vcpus", "1", "--import-disk", "f"): "--import-format",
+                    ("vm", "create", "a", "--memory", "1G", "--vcpus", "1", "--disk", "1G", "--import-format", "raw"):
+                    "goes with '--import-disk'",
             }.items():
                 code, out, err = run(d, *words)
                 self.assertEqual((code, out), (2, ""), words)
