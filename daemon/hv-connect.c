@@ -12,7 +12,8 @@
 
 /* A daemon that answers no keepalive for 5 * 6 seconds is dead; the attempts to
  * open again begin one second apart and double up to half a minute. */
-enum { KEEPALIVE_SECONDS = 5, KEEPALIVE_COUNT = 6, FIRST_DELAY = 1, MAX_DELAY = 30, STOP_WAIT_SECONDS = 5 };
+enum { KEEPALIVE_SECONDS = 5, KEEPALIVE_COUNT = 6, FIRST_DELAY = 1, MAX_DELAY = 30, STOP_WAIT_SECONDS = 5,
+       FIRST_WAIT_SECONDS = 10 };
 
 static struct lv *lv_ref(struct lv *lv)
 {
@@ -201,6 +202,7 @@ static void note_failure(struct lv *lv)
 		log_warning("cannot connect to %s: %s", lv->uri, why);
 		xstrset(&lv->why, why);
 	}
+	pthread_cond_broadcast(&lv->changed);
 	pthread_mutex_unlock(&lv->lock);
 }
 
@@ -228,6 +230,7 @@ static void publish(struct lv *lv, virConnectPtr conn, int *ret_events)
 	lv->conn = conn;
 	xstrset(&lv->describe, text);
 	xstrset(&lv->why, NULL);
+	pthread_cond_broadcast(&lv->changed);
 	pthread_mutex_unlock(&lv->lock);
 	notify(lv, HV_EVENT_UP);
 }
@@ -301,9 +304,14 @@ int lv_begin(struct hv *hv, struct lv_call *ret_call, struct err *reterr)
 {
 	struct lv *lv = (struct lv *)hv;
 	_cleanup_free_ char *why = NULL;
+	struct timespec until = deadline(FIRST_WAIT_SECONDS * 1000);
 	virConnectPtr conn = NULL;
 
 	pthread_mutex_lock(&lv->lock);
+	/* who calls right after the start waits for the first attempt to end one way or the other */
+	while (!lv->conn && !lv->why && !lv->quit)
+		if (pthread_cond_timedwait(&lv->changed, &lv->lock, &until) != 0)
+			break;
 	if (lv->conn && !lv->lost && virConnectRef(lv->conn) == 0)
 		conn = lv->conn;
 	else

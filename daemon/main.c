@@ -114,6 +114,9 @@ static int start_rooms(struct program *p, struct err *reterr)
 	struct daemon *d = &p->daemon;
 	int r = store_open(p->options.store, &p->lock_fd, reterr);
 
+	d->options = &p->options;
+	d->started_usec = time_now_usec();
+
 	if (!r)
 		r = catalog_open(p->options.store, &d->catalog, reterr);
 	if (!r)
@@ -212,6 +215,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	umask(077);
+	json_object_seed(0); /* before there are threads */
 	log_set_level(p.options.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	r = run(&p, &err);
 	if (r < 0)
