@@ -218,7 +218,8 @@ char *store_new_vm_path(const char *store, const char *name, const struct guid *
 	return TAKE_PTR(path);
 }
 
-/* 1 if path holds nothing but directories, at most SKELETON_DEPTH deep. */
+/* 1 if path holds nothing but directories, at most SKELETON_DEPTH deep, and files
+ * that were being written. */
 static int is_skeleton(const char *path, int depth, struct err *reterr)
 {
 	_cleanup_strv_ char **names = NULL;
@@ -232,6 +233,8 @@ static int is_skeleton(const char *path, int depth, struct err *reterr)
 
 		if (lstat(child, &st) < 0)
 			return err_file(reterr, -errno, child, "cannot look at '%s'", child);
+		if (S_ISREG(st.st_mode) && vmdir_is_temp(names[i]))
+			continue;
 		if (!S_ISDIR(st.st_mode) || depth == 0)
 			return 0;
 		r = is_skeleton(child, depth - 1, reterr);
@@ -250,14 +253,15 @@ static int is_ours(const char *root, struct err *reterr)
 	if (r < 0)
 		return r;
 	for (size_t i = 0; names && names[i]; i++) {
-		if (strcmp(names[i], "Virtual Machines") != 0 && strcmp(names[i], "Snapshots") != 0)
+		if (strcmp(names[i], "Virtual Machines") != 0 && strcmp(names[i], "Snapshots") != 0 &&
+		    !vmdir_is_temp(names[i]))
 			return 0;
 	}
 	/* An empty directory may be anybody's. */
 	return strv_has(names, "Virtual Machines");
 }
 
-static int remove_tree_of_dirs(const char *path, struct err *reterr)
+static int remove_skeleton(const char *path, struct err *reterr)
 {
 	_cleanup_strv_ char **names = NULL;
 	int r = dir_list(path, &names, reterr);
@@ -267,7 +271,7 @@ static int remove_tree_of_dirs(const char *path, struct err *reterr)
 	for (size_t i = 0; names && names[i]; i++) {
 		_cleanup_free_ char *child = path_join(path, names[i]);
 
-		r = remove_tree_of_dirs(child, reterr);
+		r = vmdir_is_temp(names[i]) ? file_remove(child, reterr) : remove_skeleton(child, reterr);
 		if (r < 0)
 			return r;
 	}
@@ -284,7 +288,7 @@ static int sweep_one(const char *root, struct err *reterr)
 	r = is_skeleton(root, SKELETON_DEPTH, reterr);
 	if (r <= 0)
 		return r;
-	r = remove_tree_of_dirs(root, reterr);
+	r = remove_skeleton(root, reterr);
 	return r < 0 ? r : 1;
 }
 

@@ -40,8 +40,8 @@ void store_list_done(struct store_list *list);
  * exists. Returns it *owned*. */
 char *store_new_vm_path(const char *store, const char *name, const struct guid *guid);
 
-/* Removes VM directory skeletons that hold no file at all (left by a creation
- * that died at once). Returns the number removed or negative errno. */
+/* Removes VM directory skeletons that hold no file at all but temporary ones (left
+ * by a creation that died at once). Returns the number removed or negative errno. */
 _must_check_ int store_sweep_empty(const char *path, struct err *reterr);
 
 #endif

@@ -194,7 +194,10 @@ int vmdir_remove_empty(const struct vmdir *vd, struct err *reterr)
 	_cleanup_free_ char *avhds = vmdir_avhd_dir(vd), *snaps = vmdir_snapshots_dir(vd);
 	const char *dirs[] = {state, vms, avhds, snaps, vd->root};
 	const char *kept = NULL;
+	int swept = vmdir_sweep_temps(vd, reterr);
 
+	if (swept < 0)
+		return swept;
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
 		_cleanup_err_ struct err err = ERR_INIT;
 		int r = dir_remove(dirs[i], &err);

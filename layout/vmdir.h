@@ -67,7 +67,17 @@ char *vmdir_backing_name(const struct vmdir *vd, const char *overlay, const char
  * or negative errno. */
 _must_check_ int vmdir_make(const struct vmdir *vd, struct err *reterr);
 
-/* Removes the standing directories as far as they are empty, root last. Returns
+/* 1 if a file of that name (*borrowed*, no directory) is one that we were writing
+ * when we died: ".<GUID>....tmp" or ".<anything>.qcow2.tmp", else 0. */
+int vmdir_is_temp(const char *name);
+
+/* Removes such files from the VM directory, where no operation may be under way:
+ * from root, the standing directories and those of the snapshots. Returns the
+ * number removed or negative errno. */
+_must_check_ int vmdir_sweep_temps(const struct vmdir *vd, struct err *reterr);
+
+/* Removes the standing directories as far as they are empty but for what
+ * vmdir_sweep_temps() removes, root last. Returns
  * 0, -ENOTEMPTY if something of somebody's remains (file named), or another
  * negative errno. */
 _must_check_ int vmdir_remove_empty(const struct vmdir *vd, struct err *reterr);

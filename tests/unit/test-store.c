@@ -123,6 +123,11 @@ static void test_sweep(void **state)
 
 	add_vm(*state, "dead", VM1, NULL);
 	add_vm(*state, "alive", VM2, ".op");
+	{
+		_cleanup_free_ char *dead_vms = path_join(dead, "Virtual Machines");
+
+		free(put_file(dead_vms, "." VM1 ".op.XXXXXX.tmp", "x", 1));
+	}
 	assert_ok(dir_make(lost, 0700, &err), &err);
 	assert_ok(dir_make(foreign, 0700, &err), &err);
 	assert_ok(dir_make(vms, 0700, &err), &err);

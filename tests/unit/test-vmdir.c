@@ -176,6 +176,39 @@ static void test_lists(void **state)
 	assert_string_equal(path_basename(images[1]), "b.avhd");
 }
 
+static void test_temps(void **state)
+{
+	_cleanup_err_ struct err err = ERR_INIT;
+	struct guid vm = guid_of(VM), snap = guid_of(SNAP1);
+	_cleanup_free_ char *root = path_join(*state, "TestVM");
+	_cleanup_vmdir_ struct vmdir *vd = vmdir_new(root, &vm);
+	_cleanup_free_ char *vms = vmdir_vms_dir(vd), *avhds = vmdir_avhd_dir(vd), *dir = vmdir_snapshot_dir(vd, &snap);
+	_cleanup_free_ char *kept = NULL;
+
+	assert_true(vmdir_is_temp("." VM ".xml.a1B2c3.tmp"));
+	assert_true(vmdir_is_temp(".TestVM.qcow2.tmp"));
+	assert_false(vmdir_is_temp(VM ".xml.a1B2c3.tmp"));
+	assert_false(vmdir_is_temp(".vimrc.tmp"));
+	assert_false(vmdir_is_temp("." VM ".xml"));
+	assert_false(vmdir_is_temp(".tmp"));
+	assert_ok(vmdir_sweep_temps(vd, &err), &err);
+	assert_ok(vmdir_make(vd, &err), &err);
+	assert_ok(dir_make(avhds, VMDIR_MODE, &err), &err);
+	assert_ok(dir_make(dir, VMDIR_MODE, &err), &err);
+	free(put_file(root, ".TestVM.qcow2.tmp", "x", 1));
+	free(put_file(vms, "." VM ".op.XXXXXX.tmp", "x", 1));
+	free(put_file(avhds, "." SNAP2 ".avhd.tmp", "x", 1));
+	free(put_file(dir, "." SNAP1 "_VARS.fd.XXXXXX.tmp", "x", 1));
+	kept = put_file(avhds, SNAP2 ".avhd", "x", 1);
+	assert_int_equal(vmdir_sweep_temps(vd, &err), 4);
+	assert_true(exists(kept));
+	assert_int_equal(unlink(kept), 0);
+	assert_int_equal(rmdir(dir), 0);
+	free(put_file(avhds, "." SNAP2 ".avhd.tmp", "x", 1));
+	assert_ok(vmdir_remove_empty(vd, &err), &err);
+	assert_false(exists(root));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -186,6 +219,7 @@ int main(void)
 		cmocka_unit_test(test_backing_names),
 		cmocka_unit_test_setup_teardown(test_make_and_remove, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(test_lists, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(test_temps, scratch_setup, scratch_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
