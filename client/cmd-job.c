@@ -30,12 +30,15 @@ static void print_list(struct ctl *ctl _unused_, json_t *reply)
 	size_t i;
 
 	json_array_foreach(json_member(reply, "jobs"), i, job) {
+		const char *state = json_str(job, "state");
+		int running = state && strcmp(state, "running") == 0;
+
 		table_add(t, json_str(job, "id"));
 		table_take(t, show_operation(json_str(job, "operation") ? json_str(job, "operation") : ""));
 		table_add(t, json_str(job, "vm"));
-		table_add(t, json_str(job, "state"));
-		table_add(t, json_str(job, "phase"));
-		table_take(t, percent_text(job));
+		table_add(t, state);
+		table_add(t, running ? json_str(job, "phase") : NULL);
+		table_take(t, running ? percent_text(job) : NULL);
 		table_take(t, show_time(job, "startedUSec"));
 		table_add(t, json_str(job, "errorMessage"));
 	}

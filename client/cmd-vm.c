@@ -20,7 +20,7 @@ static json_t *vm_params(const struct ctl *ctl)
 
 static void print_list(struct ctl *ctl _unused_, json_t *reply)
 {
-	static const char *const heads[] = { "NAME", "STATE", "MEMORY", "SNAPSHOTS", "NOW", "JOB" };
+	static const char *const heads[] = { "NAME", "STATE", "SNAPSHOTS", "NOW", "JOB" };
 	_cleanup_(table_freep) struct table *t = table_new(heads, ARRAY_SIZE(heads));
 	json_t *vm;
 	size_t i;
@@ -28,7 +28,6 @@ static void print_list(struct ctl *ctl _unused_, json_t *reply)
 	json_array_foreach(json_member(reply, "vms"), i, vm) {
 		table_add(t, json_str(vm, "name"));
 		table_add(t, json_str(vm, "state"));
-		table_take(t, show_bytes(vm, "memoryBytes"));
 		table_take(t, xasprintf("%lld", (long long)json_num(vm, "snapshots")));
 		table_add(t, json_str(vm, "nowName"));
 		table_add(t, json_str(vm, "job"));

@@ -135,7 +135,7 @@ def check_vmsnapd():
     compare("vmsnapd.8, configuration", set(re.findall(r"^\.It Va (\S+)", text, re.M)),
             set(re.findall(r'\b(?:STRING|INT)\("([a-z-]+)"', source("daemon/options.c"))))
     named = {name for names in re.findall(r"^\.It Ev (.*)$", text, re.M) for name in names.split(" , ")}
-    code = source("daemon/*.c", "common/*.c")
+    code = source("daemon/*.c", "common/*.c", "layout/*.c", "savestate/*.c", "varlink/*.c", "xmlcfg/*.c")
     asked = set(re.findall(r'getenv\("(\w+)"', code))
     compare("vmsnapd.8, environment", named, asked | {n for n in named if f'"{n}"' in code})
 

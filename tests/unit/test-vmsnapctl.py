@@ -251,7 +251,7 @@ class Output(unittest.TestCase):
                   "jobsRunning": 0, "startedUSec": 1795250000000000, "problems": ["no swtpm"]}
         with Daemon(ListVMs={"vms": [VM]}, ListJobs={"jobs": [dict(JOB, bytesDone=1, bytesTotal=4)]},
                     GetStatus=status) as d:
-            self.assertRegex(run(d, "vm", "list")[1], r"(?m)^web01 +running +1.0 GiB +3 +before upgrade +-$")
+            self.assertRegex(run(d, "vm", "list")[1], r"(?m)^web01 +running +3 +before upgrade +-$")
             self.assertRegex(run(d, "job", "list")[1], r"(?m)^17 +create snapshot +web01 +running +memory +25% ")
             self.assertRegex(run(d, "status")[1], r"(?m)^Problem: +no swtpm$")
 
