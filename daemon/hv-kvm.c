@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Runs one HLT instruction in a KVM guest of one page. It happens in a child
- * process, which can be given up: KVM_RUN has been seen to hang. */
+/* Runs one HLT instruction in a KVM guest of one page, then QEMU for a moment. The
+ * first happens in a child process, which can be given up: KVM_RUN has been seen
+ * to hang. */
 #define _GNU_SOURCE
 #include "daemon/hv-kvm.h"
 
@@ -16,9 +17,10 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "common/proc.h"
 #include "common/timefmt.h"
 
-enum { DEADLINE_MS = 2000, GUEST_PAGE = 4096, GUEST_START = 0x1000 };
+enum { DEADLINE_MS = 2000, QEMU_DEADLINE_MS = 10000, GUEST_PAGE = 4096, GUEST_START = 0x1000 };
 
 #if defined(__x86_64__) || defined(__i386__)
 
@@ -159,11 +161,32 @@ static int try_kvm(void)
 	return works;
 }
 
+static int past_deadline(void *arg, const char *output _unused_)
+{
+	return time_mono_usec() > *(int64_t *)arg;
+}
+
+/* QEMU sets more up than one instruction needs, and gives up where the host below
+ * refuses it (seen: "failed to set MSR"): a machine is started and told to quit. */
+static int try_qemu(void)
+{
+	static const char *const argv[] = {
+		"sh", "-c",
+		"printf '%s\\n' '{\"execute\":\"qmp_capabilities\"}' '{\"execute\":\"quit\"}' | "
+		"qemu-system-x86_64 -accel kvm -machine pc -nodefaults -no-user-config -display none -m 16 -qmp stdio",
+		NULL,
+	};
+	int64_t until = time_mono_usec() + QEMU_DEADLINE_MS * 1000;
+	struct proc_opts opts = { .argv = argv, .poll = past_deadline, .poll_arg = &until };
+
+	return proc_run(&opts, NULL, NULL) == 0;
+}
+
 static int kvm_works;
 
 static void try_once(void)
 {
-	kvm_works = try_kvm();
+	kvm_works = try_kvm() && try_qemu();
 	log_debug("a guest %s under KVM here", kvm_works ? "runs" : "does not run");
 }
 

@@ -4,8 +4,9 @@
 #ifndef DAEMON_HV_KVM_H
 #define DAEMON_HV_KVM_H
 
-/* 1 if a guest of one instruction ran to its end under KVM within two seconds,
- * else 0. Tried once in a process; later calls give the same answer. Any thread. */
+/* 1 if a guest of one instruction ran to its end under KVM within two seconds, and
+ * QEMU then started a machine under KVM without failing, else 0. Tried once in a
+ * process; later calls give the same answer. Any thread but the main loop's. */
 int hv_kvm_works(void);
 
 #endif
