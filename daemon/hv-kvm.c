@@ -173,7 +173,8 @@ static int try_qemu(void)
 	static const char *const argv[] = {
 		"sh", "-c",
 		"printf '%s\\n' '{\"execute\":\"qmp_capabilities\"}' '{\"execute\":\"quit\"}' | "
-		"qemu-system-x86_64 -accel kvm -machine pc -nodefaults -no-user-config -display none -m 16 -qmp stdio",
+		"qemu-system-x86_64 -accel kvm -cpu host -machine pc -nodefaults -no-user-config -display none -m 16 "
+		"-qmp stdio",
 		NULL,
 	};
 	int64_t until = time_mono_usec() + QEMU_DEADLINE_MS * 1000;
