@@ -109,15 +109,16 @@ static const struct vl_field snapshot_fields[] = {
 	FIELD("mode", VL_STRING, "Capture mode: \"live\" (the guest ran while its memory was taken), \"paused\" (it "
 				 "was stopped meanwhile) or \"none\" (no memory was taken)."),
 	OPTIONAL("reason", VL_STRING, "Why that mode and not a better one, for people to read."),
-	OPTIONAL("level", VL_STRING, "How consistent the file systems of a disk-only snapshot are: \"quiesced\" (frozen "
-				     "by the guest agent) or \"crash\" (as after a power failure)."),
+	OPTIONAL("level", VL_STRING, "How consistent the file systems of a disk-only snapshot are: \"quiesced\" "
+				     "(frozen by the guest agent) or \"crash\" (as after a power failure)."),
 	OPTIONAL("pauseUSec", VL_INT, "How long the guest stood still for it, in microseconds."),
 	OPTIONAL("notes", VL_STRING, "Free text of the admin."),
 	FIELD("memoryBytes", VL_INT, "Host disk space that its memory and device state take; 0 if it has none."),
 	FIELD("diskBytes", VL_INT, "Host disk space that its sealed disks take, without the images they derive from."),
 	FIELD("children", VL_INT, "How many snapshots derive from it."),
 	FIELD("depth", VL_INT, "Its level in the tree; 0 for a root."),
-	FIELD("last", VL_BOOL, "Whether it is the last of its siblings in tree order: what one needs to draw the tree."),
+	FIELD("last", VL_BOOL, "Whether it is the last of its siblings in tree order: what one needs to draw the "
+				"tree."),
 	FIELD("current", VL_BOOL, "Whether now derives from it: RevertVM goes back to this one."),
 	OPTIONAL_LIST("problems", VL_STRING, "What is wrong with it, one sentence each, for people to read."),
 	STRUCT("disks", vl_type_disk, VL_NULLABLE | VL_ARRAY,
