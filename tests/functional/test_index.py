@@ -42,7 +42,7 @@ def _directory_in_its_place(lab):
 
 
 def _tree(machine):
-    return [(s["id"], s["name"], s["parent"], s["kind"], s["depth"], s["current"]) for s in machine.snapshots().values()]
+    return [(s["id"], s["name"], s.get("parent"), s["kind"], s["depth"], s["current"]) for s in machine.snapshots().values()]
 
 
 def _with_snapshots(lab):
