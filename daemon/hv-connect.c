@@ -334,6 +334,7 @@ int lv_begin_domain(struct hv *hv, const struct guid *vm, struct lv_call *ret_ca
 	call.dom = virDomainLookupByUUIDString(call.conn, guid_lower(vm, uuid));
 	if (!call.dom)
 		return lv_fail(&call, reterr, "cannot find the domain %s", vm->s);
+	call.name = virDomainGetName(call.dom);
 	*ret_call = call;
 	call = (struct lv_call){ 0 };
 	return 0;

@@ -98,7 +98,7 @@ int lv_state(struct hv *hv, const struct guid *vm, enum hv_state *ret_state, str
 	int state, r = lv_begin_domain(hv, vm, &call, &err);
 
 	if (r == 0 && virDomainGetState(call.dom, &state, NULL, 0) < 0)
-		r = lv_fail(&call, &err, "cannot read the state of domain \"%s\"", virDomainGetName(call.dom));
+		r = lv_fail(&call, &err, "cannot read the state of domain \"%s\"", call.name);
 	if (r < 0 && r != -ENOENT)
 		return err_move(reterr, &err);
 	*ret_state = r == -ENOENT ? HV_ABSENT : lv_state_of(state);
@@ -121,7 +121,7 @@ int lv_xml(struct hv *hv, const struct guid *vm, enum hv_xml which, char **ret_x
 	xml = virDomainGetXMLDesc(call.dom, flags[which]);
 	if (!xml)
 		return lv_fail(&call, reterr, "cannot read the configuration of domain \"%s\"",
-			       virDomainGetName(call.dom));
+			       call.name);
 	*ret_xml = xml;
 	return 0;
 }
@@ -180,7 +180,7 @@ int lv_undefine(struct hv *hv, const struct guid *vm, int remove_tpm, struct err
 	int r = lv_begin_domain(hv, vm, &call, &err);
 
 	if (r == 0 && virDomainUndefineFlags(call.dom, undefine_flags(call.lv, remove_tpm)) < 0)
-		r = lv_fail(&call, &err, "cannot undefine the domain \"%s\"", virDomainGetName(call.dom));
+		r = lv_fail(&call, &err, "cannot undefine the domain \"%s\"", call.name);
 	if (r < 0 && r != -ENOENT)
 		return err_move(reterr, &err);
 	return 0;
@@ -193,10 +193,10 @@ int lv_rename(struct hv *hv, const struct guid *vm, const char *name, struct err
 
 	if (r < 0)
 		return r;
-	if (strcmp(virDomainGetName(call.dom), name) == 0)
+	if (strcmp(call.name, name) == 0)
 		return 0;
 	if (virDomainRename(call.dom, name, 0) < 0)
-		return lv_fail(&call, reterr, "cannot rename the domain \"%s\" to \"%s\"", virDomainGetName(call.dom),
+		return lv_fail(&call, reterr, "cannot rename the domain \"%s\" to \"%s\"", call.name,
 			       name);
 	return 0;
 }
@@ -206,22 +206,20 @@ int lv_rename(struct hv *hv, const struct guid *vm, const char *name, struct err
 int lv_start(struct hv *hv, const struct guid *vm, int paused, struct err *reterr)
 {
 	_cleanup_call_ struct lv_call call = { 0 };
-	const char *name;
 	int r = lv_begin_domain(hv, vm, &call, reterr);
 
 	if (r < 0)
 		return r;
-	name = virDomainGetName(call.dom);
 	/* libvirt would resume that memory on disks it knows nothing of. */
 	if (virDomainHasManagedSaveImage(call.dom, 0) > 0) {
 		r = err_set(reterr, ERR_REFUSED, -EBUSY,
-			    "the domain \"%s\" is not started: libvirt holds a managed save of it", name);
+			    "the domain \"%s\" is not started: libvirt holds a managed save of it", call.name);
 		err_hint(reterr, "resume it with virsh start, or drop that memory with virsh managedsave-remove");
-		err_set_vm(reterr, name);
+		err_set_vm(reterr, call.name);
 		return r;
 	}
 	if (virDomainCreateWithFlags(call.dom, paused ? VIR_DOMAIN_START_PAUSED : 0) < 0)
-		return lv_fail(&call, reterr, "cannot start the domain \"%s\"", name);
+		return lv_fail(&call, reterr, "cannot start the domain \"%s\"", call.name);
 	return 0;
 }
 
@@ -233,7 +231,7 @@ int lv_shutdown(struct hv *hv, const struct guid *vm, struct err *reterr)
 	if (r < 0)
 		return r;
 	if (virDomainShutdownFlags(call.dom, 0) < 0)
-		return lv_fail(&call, reterr, "cannot ask the domain \"%s\" to shut down", virDomainGetName(call.dom));
+		return lv_fail(&call, reterr, "cannot ask the domain \"%s\" to shut down", call.name);
 	return 0;
 }
 
@@ -249,7 +247,6 @@ static int may_pass(void)
 static int destroy_domain(struct lv_call *call, struct err *reterr)
 {
 	int64_t until = time_mono_usec() + DESTROY_MS * INT64_C(1000);
-	const char *name = virDomainGetName(call->dom);
 
 	for (;;) {
 		int late = time_mono_usec() > until;
@@ -261,12 +258,12 @@ static int destroy_domain(struct lv_call *call, struct err *reterr)
 				return 0;
 			if (late)
 				return err_set(reterr, ERR_BACKEND, -ETIMEDOUT,
-					       "the domain \"%s\" was ended and still runs after %d seconds", name,
+					       "the domain \"%s\" was ended and still runs after %d seconds", call->name,
 					       DESTROY_MS / 1000);
 		} else if (lv_last_code() == VIR_ERR_NO_DOMAIN) {
 			return 0;
 		} else if (late || !may_pass()) {
-			return lv_fail(call, reterr, "cannot end the domain \"%s\"", name);
+			return lv_fail(call, reterr, "cannot end the domain \"%s\"", call->name);
 		}
 		lv_wait_change(call->lv, DESTROY_STEP_MS);
 	}
@@ -298,7 +295,7 @@ static int switch_cpus(struct hv *hv, const struct guid *vm, enum hv_state goal,
 		return r;
 	if (lv_is_state(&call, goal) || act(call.dom) == 0)
 		return 0;
-	ignore_result(lv_fail(&call, &err, "cannot %s the domain \"%s\"", verb, virDomainGetName(call.dom)));
+	ignore_result(lv_fail(&call, &err, "cannot %s the domain \"%s\"", verb, call.name));
 	if (lv_is_state(&call, goal))
 		return 0;
 	return err_move(reterr, &err);

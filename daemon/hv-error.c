@@ -148,7 +148,6 @@ int lv_fail(struct lv_call *call, struct err *reterr, const char *fmt, ...)
 				      "%s: %s", what, message));
 		lv_hint(&err, message);
 	}
-	if (call->dom)
-		err_set_vm(&err, virDomainGetName(call->dom));
+	err_set_vm(&err, call->name);
 	return err_move(reterr, &err);
 }

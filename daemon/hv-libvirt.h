@@ -49,6 +49,7 @@ struct lv_call {
 	struct lv *lv;
 	virConnectPtr conn;
 	virDomainPtr dom;
+	const char *name; /* the domain's (asking for it when a call failed would clear libvirt's error) */
 };
 
 /* A new one, of one reference, not connected yet; *owned*. */

@@ -71,7 +71,7 @@ static int read_disks(struct lv_call *call, struct domain_disks *ret_disks, stru
 	int r;
 
 	if (!xml)
-		return lv_fail(call, reterr, "cannot read the disks of domain \"%s\"", virDomainGetName(call->dom));
+		return lv_fail(call, reterr, "cannot read the disks of domain \"%s\"", call->name);
 	r = domain_parse(xml, &dom, reterr);
 	if (r < 0)
 		return r;
@@ -95,9 +95,9 @@ static int check_targets(struct lv_call *call, const struct hv_snapshot *what, c
 		if (!has_target(disks, what->disks[i].target)) {
 			int r = err_set(reterr, ERR_BACKEND, -ENXIO,
 					"the domain \"%s\" has no disk \"%s\" to be switched",
-					virDomainGetName(call->dom), what->disks[i].target);
+					call->name, what->disks[i].target);
 
-			err_set_vm(reterr, virDomainGetName(call->dom));
+			err_set_vm(reterr, call->name);
 			return r;
 		}
 	return 0;
@@ -138,7 +138,7 @@ int lv_snapshot(struct hv *hv, const struct guid *vm, const struct hv_snapshot *
 	if (!snap)
 		return lv_fail(&call, reterr, "cannot %s of domain \"%s\"",
 			       what->memory_file ? "save the memory and switch the disks" : "switch the disks",
-			       virDomainGetName(call.dom));
+			       call.name);
 	ignore_result(virDomainSnapshotFree(snap));
 	return 0;
 }
@@ -153,7 +153,7 @@ int lv_save(struct hv *hv, const struct guid *vm, const char *file, struct err *
 	if (r < 0)
 		return r;
 	if (virDomainSaveFlags(call.dom, file, NULL, 0) < 0) {
-		r = lv_fail(&call, reterr, "cannot save the memory of domain \"%s\"", virDomainGetName(call.dom));
+		r = lv_fail(&call, reterr, "cannot save the memory of domain \"%s\"", call.name);
 		err_set_file(reterr, file);
 		return r;
 	}
@@ -183,12 +183,12 @@ int lv_progress(struct hv *hv, const struct guid *vm, int64_t *ret_done, int64_t
 	if (virDomainGetJobInfo(call.dom, &info) < 0) {
 		if (lv_last_code() != VIR_ERR_OPERATION_INVALID) /* not running: no job either */
 			return lv_fail(&call, reterr, "cannot read the progress of domain \"%s\"",
-				       virDomainGetName(call.dom));
+				       call.name);
 		info.type = VIR_DOMAIN_JOB_NONE;
 	}
 	if (info.type != VIR_DOMAIN_JOB_BOUNDED && info.type != VIR_DOMAIN_JOB_UNBOUNDED)
 		return err_set(reterr, ERR_BACKEND, -ENODATA, "the domain \"%s\" has no job under way",
-			       virDomainGetName(call.dom));
+			       call.name);
 	*ret_done = (int64_t)info.dataProcessed;
 	*ret_total = (int64_t)info.dataTotal;
 	return 0;
@@ -202,7 +202,7 @@ int lv_abort_job(struct hv *hv, const struct guid *vm, struct err *reterr)
 	if (r < 0)
 		return r;
 	if (virDomainAbortJob(call.dom) < 0)
-		return lv_fail(&call, reterr, "cannot cancel the job of domain \"%s\"", virDomainGetName(call.dom));
+		return lv_fail(&call, reterr, "cannot cancel the job of domain \"%s\"", call.name);
 	return 0;
 }
 
@@ -240,7 +240,7 @@ static int find_job(struct lv_call *call, char **ret_job, struct err *reterr)
 		if (code == VIR_ERR_OPERATION_INVALID || code == VIR_ERR_NO_SUPPORT)
 			return 0;
 		return lv_fail(call, reterr, "cannot see whether the domain \"%s\" has a job",
-			       virDomainGetName(call->dom));
+			       call->name);
 	}
 	ignore_result(virTypedParamsGetInt(params, n, VIR_DOMAIN_JOB_OPERATION, &operation)); /* -1: not said */
 	virTypedParamsFree(params, n);
@@ -266,7 +266,7 @@ static int find_snapshots(struct lv_call *call, char ***list, struct err *reterr
 		return 0;
 	if (n < 0)
 		return lv_fail(call, reterr, "cannot list libvirt's snapshots of domain \"%s\"",
-			       virDomainGetName(call->dom));
+			       call->name);
 	for (int i = 0; i < n; i++)
 		strv_push(list, xstrdup(virDomainSnapshotGetName(snaps[i])));
 	return 0;
@@ -304,7 +304,7 @@ int lv_foreign(struct hv *hv, const struct guid *vm, struct hv_foreign *ret_fore
 	saved = virDomainHasManagedSaveImage(call.dom, 0);
 	if (saved < 0 && lv_last_code() != VIR_ERR_NO_SUPPORT)
 		return lv_fail(&call, reterr, "cannot see whether libvirt saved the domain \"%s\"",
-			       virDomainGetName(call.dom));
+			       call.name);
 	found.managed_save = saved > 0;
 	r = find_snapshots(&call, &found.snapshots, reterr);
 	if (r == 0)
