@@ -39,14 +39,14 @@ static uint64_t step(struct cursor *c, unsigned op, size_t arg)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static volatile uint64_t sum; /* what is read is used */
 	struct cursor c;
 
 	cursor_init(&c, data, size);
 	for (size_t i = 0; i < size; i++) {
 		int failed = cursor_failed(&c);
+		uint64_t value = step(&c, data[i] & 7, data[i] >> 3);
 
-		sum += step(&c, data[i] & 7, data[i] >> 3);
+		__asm__ volatile("" : : "m"(value)); /* what is read is used */
 		if (failed && (!cursor_failed(&c) || cursor_left(&c) != 0))
 			abort(); /* a failure must stick */
 		if (c.pos > size)
