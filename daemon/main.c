@@ -18,6 +18,7 @@
 #include "daemon/loop.h"
 #include "daemon/op.h"
 #include "daemon/options.h"
+#include "daemon/pauses.h"
 #include "daemon/recover.h"
 #include "daemon/rpc-request.h"
 #include "daemon/worker.h"
@@ -76,16 +77,13 @@ static int catch_signals(struct program *p, struct err *reterr)
 	return 0;
 }
 
-static void on_hv_event(void *arg, const struct guid *guid _unused_, enum hv_event event)
+static void on_hv_event(void *arg, const struct guid *guid, enum hv_event event)
 {
 	struct program *p = arg;
 
-	if (event == HV_EVENT_UP) {
-		log_info("connected to %s", p->options.uri);
+	pauses_note(guid, event);
+	if (event == HV_EVENT_UP)
 		recover_start(&p->daemon);
-	} else if (event == HV_EVENT_DOWN) {
-		log_warning("the connection to %s is lost; trying again", p->options.uri);
-	}
 }
 
 static void on_job_finished(void *arg, const struct job_view *view)
@@ -126,6 +124,7 @@ static int start_rooms(struct program *p, struct err *reterr)
 	if (r < 0)
 		return r;
 	jobs_on_finished(d->jobs, on_job_finished, p);
+	recover_sweep(d);
 	r = hv_libvirt_open(p->options.uri, loop_base(), &d->hv, reterr);
 	if (!r)
 		hv_on_event(d->hv, on_hv_event, p);
@@ -151,7 +150,11 @@ static int start_server(struct program *p, struct err *reterr)
 
 	if (o.fd >= 0)
 		o.path = NULL;
-	return r < 0 ? r : rpc_server_start(loop_base(), &o, &p->server, reterr);
+	if (!r)
+		r = rpc_server_start(loop_base(), &o, &p->server, reterr);
+	if (!r && o.path)
+		rpc_authorize_socket(o.path);
+	return r;
 }
 
 static void stop_rooms(struct program *p)

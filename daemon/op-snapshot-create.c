@@ -11,6 +11,7 @@
 #include "daemon/memory.h"
 #include "daemon/op-disks.h"
 #include "daemon/op-snapshot.h"
+#include "daemon/pauses.h"
 #include "layout/image.h"
 #include "xmlcfg/domain.h"
 
@@ -137,8 +138,11 @@ static int capture_running(struct op *op, struct err *reterr)
 		r = firmware_copy(op->m, &snap, reterr);
 	if (!r)
 		r = take(op, reterr);
-	if (!ours)
+	if (!ours) {
+		if (!r && has_memory(op) && was(op, "running"))
+			intent_set(op->intent, "pause", "%lld", (long long)pauses_last(&op->m->dir->guid, start));
 		return r;
+	}
 	r2 = hv_resume(op->daemon->hv, &op->m->dir->guid, r < 0 ? NULL : reterr);
 	if (!r)
 		intent_set(op->intent, "pause", "%lld", (long long)(time_mono_usec() - start));

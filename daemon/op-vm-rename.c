@@ -44,10 +44,12 @@ static int nvram_run(struct op *op, struct err *reterr)
 }
 
 static const struct op_step steps[] = {
-	{ "commit", "committing", commit_run, NULL, "the VM's document has the old name (back) or the new one (forward)",
-	  1 },
-	{ "domain", "renaming the domain", domain_run, NULL, "the domain may have either name; it is renamed again", 0 },
-	{ "nvram", "renaming NVRAM", nvram_run, NULL, "the file may have either name; it is renamed if it is there", 0 },
+	{ "commit", "committing", commit_run, NULL,
+	  "the VM's document has the old name (back) or the new one (forward)", 1 },
+	{ "domain", "renaming the domain", domain_run, NULL,
+	  "the domain may have either name; it is renamed again", 0 },
+	{ "nvram", "renaming NVRAM", nvram_run, NULL,
+	  "the file may have either name; it is renamed if it is there", 0 },
 };
 
 static int decide(struct op *op, struct op_way *ret_way, struct err *reterr _unused_)

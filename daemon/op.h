@@ -73,11 +73,17 @@ _must_check_ int op_recover(struct daemon *daemon, const struct vmdir *dir, stru
 /* Reads the VM's configuration again into op->m. Returns 0 or negative errno. */
 _must_check_ int op_reload(struct op *op, struct err *reterr);
 
-/* Value of an intent key as an absolute path / GUID / number. */
-char *op_path(const struct op *op, const char *key);            /* *owned*; NULL if absent */
-struct guid op_guid(const struct op *op, const char *key);      /* "" if absent */
+/* Value of an intent key as an absolute path, *owned*; NULL if absent. */
+char *op_path(const struct op *op, const char *key);
+
+/* Value of an intent key as a GUID; "none" if absent. */
+struct guid op_guid(const struct op *op, const char *key);
+
+/* Value of an intent key as a number; `missing` if absent. */
 int64_t op_int(const struct op *op, const char *key, int64_t missing);
-int op_flag(const struct op *op, const char *key);              /* "1" */
+
+/* 1 if an intent key is there and not 0. */
+int op_flag(const struct op *op, const char *key);
 
 /* Prints "kind step" lines of every kind to standard output (--list-steps). */
 void op_list_steps(void);

@@ -50,16 +50,29 @@ static void recover_one(struct daemon *daemon, struct vmdir *dir)
 static void recover_work(void *arg)
 {
 	struct daemon *daemon = arg;
-	_cleanup_err_ struct err err = ERR_INIT;
 	struct vmdir **dirs;
 	size_t n;
 
-	if (jobs_active(daemon->jobs) == 0 && store_sweep_empty(catalog_store(daemon->catalog), &err) < 0)
-		log_err(LOG_LEVEL_WARNING, &err, "removing empty VM directories");
 	catalog_unfinished(daemon->catalog, &dirs, &n);
 	for (size_t i = 0; i < n; i++)
 		recover_one(daemon, dirs[i]);
 	cleanup_free(&dirs);
+}
+
+void recover_sweep(struct daemon *daemon)
+{
+	const char *store = catalog_store(daemon->catalog);
+	struct store_list list = { NULL, 0 };
+	_cleanup_err_ struct err err = ERR_INIT;
+	int r = store_scan(store, &list, NULL, &err);
+
+	for (size_t i = 0; i < list.n && r >= 0; i++)
+		r = vmdir_sweep_temps(list.entry[i].dir, &err);
+	store_list_done(&list);
+	if (r >= 0)
+		r = store_sweep_empty(store, &err);
+	if (r < 0)
+		log_err(LOG_LEVEL_WARNING, &err, "removing what a killed vmsnapd left half-written");
 }
 
 void recover_start(struct daemon *daemon)

@@ -6,8 +6,12 @@
 
 struct daemon;
 
-/* Starts a job for each VM with an intent record that no job holds, and removes
- * empty skeletons of VM directories. Main loop's thread; returns at once. */
+/* Removes half-written temporary files and empty skeletons of VM directories that a
+ * killed daemon left. Blocks; before anything else works on the store. */
+void recover_sweep(struct daemon *daemon);
+
+/* Starts a job for each VM with an intent record that no job holds. Main loop's
+ * thread; returns at once. */
 void recover_start(struct daemon *daemon);
 
 #endif

@@ -40,6 +40,14 @@ int rpc_authorize_init(const struct options *opts, struct err *reterr)
 	return r < 0 ? r : look_up(opts->admin_group, &role_group[VL_ROLE_ADMIN], reterr);
 }
 
+void rpc_authorize_socket(const char *path)
+{
+	gid_t gid = role_group[VL_ROLE_OPERATOR];
+
+	if (gid != NO_GROUP && chown(path, (uid_t)-1, gid) < 0)
+		log_warning("'%s' cannot be given to the operators' group: only its owner can connect", path);
+}
+
 static int in_group(const struct rpc_peer *peer, gid_t gid)
 {
 	if (gid == NO_GROUP)

@@ -11,6 +11,7 @@
 #include "daemon/options.h"
 #include "daemon/rpc-request.h"
 #include "daemon/rpc-view.h"
+#include "varlink/message.h"
 
 static int list_answer(struct request *req, json_t **ret_out, struct err *reterr)
 {
@@ -45,8 +46,8 @@ static int status_answer(struct request *req, json_t **ret_out, struct err *rete
 		json_decref(list);
 		return r;
 	}
-	*ret_out = json_pack("{s:s, s:s, s:b, s:s, s:i, s:i, s:I, s:o}", "version", VERSION, "uri", o->uri, "connected",
-			     hypervisor != NULL, "store", o->store, "vms", (int)n, "jobsRunning",
+	*ret_out = json_pack("{s:s, s:o, s:b, s:o, s:i, s:i, s:I, s:o}", "version", VERSION, "uri",
+			     vl_string(o->uri), "connected", hypervisor != NULL, "store", vl_string(o->store), "vms", (int)n, "jobsRunning",
 			     jobs_active(req->daemon->jobs), "startedUSec", (json_int_t)req->daemon->started_usec,
 			     "problems", list ? list : json_array());
 	if (hypervisor)

@@ -66,6 +66,9 @@ const struct rpc_method *rpc_all_methods(void);
 /* May a peer call a method (rpc_options.authorize); ctx is the daemon. */
 _must_check_ int rpc_authorize(void *ctx, const struct rpc_peer *peer, const struct vl_method *method);
 
+/* Lets the operators' group connect to a socket that we made (mode 0660). */
+void rpc_authorize_socket(const char *path);
+
 /* Looks the groups of the options up. Returns 0 or negative errno. */
 _must_check_ int rpc_authorize_init(const struct options *opts, struct err *reterr);
 

@@ -142,7 +142,12 @@ METHOD(revert_vm, revert_kind)
 METHOD(delete_snapshot, delete_kind)
 
 const struct rpc_method rpc_snapshot_methods[] = {
-	{ "ListSnapshots", list_snapshots },   { "GetSnapshot", get_snapshot },	    { "RenameSnapshot", rename_snapshot },
-	{ "CreateSnapshot", create_snapshot }, { "ApplySnapshot", apply_snapshot }, { "RevertVM", revert_vm },
-	{ "DeleteSnapshot", delete_snapshot }, { NULL, NULL },
+	{ "ListSnapshots", list_snapshots },
+	{ "GetSnapshot", get_snapshot },
+	{ "RenameSnapshot", rename_snapshot },
+	{ "CreateSnapshot", create_snapshot },
+	{ "ApplySnapshot", apply_snapshot },
+	{ "RevertVM", revert_vm },
+	{ "DeleteSnapshot", delete_snapshot },
+	{ NULL, NULL },
 };

@@ -4,11 +4,12 @@
 
 #include "common/alloc.h"
 #include "layout/chain.h"
+#include "varlink/message.h"
 #include "xmlcfg/domain.h"
 
 static json_t *image_object(const struct chain_image *image)
 {
-	json_t *obj = json_pack("{s:s, s:s, s:I}", "path", image->path, "format", image->format, "allocatedBytes",
+	json_t *obj = json_pack("{s:o, s:s, s:I}", "path", vl_string(image->path), "format", image->format, "allocatedBytes",
 				(json_int_t)image->allocated);
 
 	if (image->virtual_size >= 0)
@@ -21,12 +22,12 @@ static json_t *managed_disk(const struct vmdir *dir, const struct config_disk *d
 	_cleanup_free_ char *path = vmdir_resolve(dir, disk->pathname);
 	_cleanup_err_ struct err err = ERR_INIT;
 	struct chain chain = { NULL, 0 };
-	json_t *obj = json_pack("{s:s, s:s, s:s, s:b}", "target", disk->target, "path", path, "format", disk->format,
-				"managed", 1);
+	json_t *obj = json_pack("{s:s, s:o, s:s, s:b}", "target", disk->target, "path", vl_string(path), "format",
+				disk->format, "managed", 1);
 	json_t *list;
 
 	if (chain_read(path, disk->format, &chain, &err) < 0) {
-		json_object_set_new(obj, "reason", json_string(err.message));
+		json_object_set_new(obj, "reason", vl_string(err.message));
 		return obj;
 	}
 	list = json_array();

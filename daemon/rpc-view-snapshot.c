@@ -8,6 +8,7 @@
 #include "daemon/rpc-view-disk.h"
 #include "daemon/rpc-view.h"
 #include "layout/tree.h"
+#include "varlink/message.h"
 #include "xmlcfg/config.h"
 
 static const char *kind_of(const char *mode)
@@ -20,8 +21,8 @@ static const char *kind_of(const char *mode)
 static json_t *snapshot_object(const struct index_vm *vm, const struct tree_node *node)
 {
 	const struct index_snapshot *s = node->data;
-	json_t *obj = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:i, s:i, s:b, s:b}", "id", s->guid.s,
-				"name", s->name, "vm", vm->name, "vmId", vm->guid.s, "createdUSec",
+	json_t *obj = json_pack("{s:s, s:o, s:o, s:s, s:I, s:s, s:s, s:I, s:I, s:i, s:i, s:b, s:b}", "id", s->guid.s,
+				"name", vl_string(s->name), "vm", vl_string(vm->name), "vmId", vm->guid.s, "createdUSec",
 				(json_int_t)s->created_usec, "kind", kind_of(s->mode), "mode", s->mode, "memoryBytes",
 				(json_int_t)s->memory_bytes, "diskBytes", (json_int_t)s->disk_bytes, "children",
 				(int)node->children, "depth", (int)node->depth, "last", node->last, "current",
@@ -30,10 +31,9 @@ static json_t *snapshot_object(const struct index_vm *vm, const struct tree_node
 	if (!guid_is_none(&s->parent))
 		json_object_set_new(obj, "parent", json_string(s->parent.s));
 	if (s->notes)
-		json_object_set_new(obj, "notes", json_string(s->notes));
+		json_object_set_new(obj, "notes", vl_string(s->notes));
 	if (node->orphaned && !guid_is_none(&s->parent))
-		json_object_set_new(obj, "problems",
-				    json_pack("[s]", "its parent snapshot is not there, or names this one as its parent"));
+		json_object_set_new(obj, "problems", json_pack("[s]", "its parent snapshot is not there"));
 	return obj;
 }
 
@@ -78,7 +78,7 @@ static int add_detail(const struct index_vm *vm, const struct guid *snap, json_t
 	if (r < 0)
 		return r;
 	if (cfg->capture.reason)
-		json_object_set_new(obj, "reason", json_string(cfg->capture.reason));
+		json_object_set_new(obj, "reason", vl_string(cfg->capture.reason));
 	if (cfg->capture.level)
 		json_object_set_new(obj, "level", json_string(cfg->capture.level));
 	if (cfg->capture.pause_usec >= 0)

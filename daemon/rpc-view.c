@@ -23,7 +23,7 @@ json_t *view_strings(char *const *v)
 		return NULL;
 	list = json_array();
 	for (size_t i = 0; v[i]; i++)
-		json_array_append_new(list, json_string(v[i]));
+		json_array_append_new(list, vl_string(v[i]));
 	return list;
 }
 
@@ -36,13 +36,13 @@ static void set_int(json_t *obj, const char *key, int64_t value, int64_t unknown
 static void set_text(json_t *obj, const char *key, const char *value)
 {
 	if (value && *value)
-		json_object_set_new(obj, key, json_string(value));
+		json_object_set_new(obj, key, vl_string(value));
 }
 
 json_t *view_job(const struct job_view *job)
 {
-	json_t *obj = json_pack("{s:s, s:s, s:s, s:s}", "id", job->id, "operation", job->operation, "vm", job->vm,
-				"state", job_state_name(job->state));
+	json_t *obj = json_pack("{s:s, s:s, s:o, s:s}", "id", job->id, "operation", job->operation, "vm",
+				vl_string(job->vm), "state", job_state_name(job->state));
 
 	set_text(obj, "vmId", job->vm_id.s);
 	set_text(obj, "phase", job->phase);
@@ -138,7 +138,8 @@ static const char *state_name(enum hv_state state, int saved)
 	return "unknown";
 }
 
-static int count_snapshots(struct daemon *daemon, const struct index_vm *vm, const char **ret_now_name, char **ret_owned)
+static int count_snapshots(struct daemon *daemon, const struct index_vm *vm, const char **ret_now_name,
+			   char **ret_owned)
 {
 	struct index_snapshot *snaps;
 	size_t n;
@@ -160,8 +161,8 @@ static json_t *vm_object(struct daemon *daemon, const struct index_vm *vm, const
 	_cleanup_free_ char *holder = jobs_holder(daemon->jobs, vm->guid.s), *owned = NULL;
 	const char *now_name;
 	int n = count_snapshots(daemon, vm, &now_name, &owned);
-	json_t *obj = json_pack("{s:s, s:s, s:s, s:s, s:i}", "name", vm->name, "id", vm->guid.s, "state",
-				state ? state : "unknown", "directory", vm->root, "snapshots", n);
+	json_t *obj = json_pack("{s:o, s:s, s:s, s:o, s:i}", "name", vl_string(vm->name), "id", vm->guid.s, "state",
+				state ? state : "unknown", "directory", vl_string(vm->root), "snapshots", n);
 
 	set_text(obj, "now", vm->now.s);
 	set_text(obj, "nowName", now_name);
