@@ -4,8 +4,8 @@
 
 static const struct vl_field job_fields[] = {
 	FIELD("id", VL_STRING, "Names the job for WatchJobs and CancelJob."),
-	FIELD("operation", VL_STRING, "What it does: the name of the method that started it, for example "
-				      "\"CreateSnapshot\". New operations may appear."),
+	FIELD("operation", VL_STRING, "What it does, in words: for example \"snapshot create\", or \"recover\" for "
+				      "what an earlier daemon left unfinished. New operations may appear."),
 	FIELD("vm", VL_STRING, "Name of the VM it works on, as it was when the job started."),
 	OPTIONAL("vmId", VL_STRING, "GUID of that VM; absent while a VM that is being created has none."),
 	FIELD("state", VL_STRING, "\"queued\" (waits), \"running\", \"done\", \"failed\" or \"cancelled\". The last "
