@@ -97,29 +97,42 @@ enum hv_state lv_state_of(int state);
 /* Waits until some domain changes its state, at most ms milliseconds. */
 void lv_wait_change(struct lv *lv, int ms);
 
-/* hv-domain.c; each as the call of hv.h with that name. */
+/* hv-domain.c: each as the call of hv.h with that name. */
 _must_check_ int lv_list(struct hv *hv, struct hv_domain **ret_domains, size_t *ret_n, struct err *reterr);
-/* as lv_list() */
+/* as hv_state() */
 _must_check_ int lv_state(struct hv *hv, const struct guid *vm, enum hv_state *ret_state, struct err *reterr);
+/* as hv_xml() */
 _must_check_ int lv_xml(struct hv *hv, const struct guid *vm, enum hv_xml which, char **ret_xml, struct err *reterr);
+/* as hv_define() */
 _must_check_ int lv_define(struct hv *hv, const char *xml, struct err *reterr);
+/* as hv_undefine() */
 _must_check_ int lv_undefine(struct hv *hv, const struct guid *vm, int remove_tpm, struct err *reterr);
+/* as hv_rename() */
 _must_check_ int lv_rename(struct hv *hv, const struct guid *vm, const char *name, struct err *reterr);
+/* as hv_start() */
 _must_check_ int lv_start(struct hv *hv, const struct guid *vm, int paused, struct err *reterr);
+/* as hv_shutdown() */
 _must_check_ int lv_shutdown(struct hv *hv, const struct guid *vm, struct err *reterr);
+/* as hv_destroy() */
 _must_check_ int lv_destroy(struct hv *hv, const struct guid *vm, struct err *reterr);
+/* as hv_suspend() */
 _must_check_ int lv_suspend(struct hv *hv, const struct guid *vm, struct err *reterr);
+/* as hv_resume() */
 _must_check_ int lv_resume(struct hv *hv, const struct guid *vm, struct err *reterr);
 
-/* hv-snapshot.c; each as the call of hv.h with that name. */
+/* hv-snapshot.c: each as the call of hv.h with that name. */
 _must_check_ int lv_snapshot(struct hv *hv, const struct guid *vm, const struct hv_snapshot *what,
 			     struct err *reterr);
-/* as lv_snapshot() */
+/* as hv_save() */
 _must_check_ int lv_save(struct hv *hv, const struct guid *vm, const char *file, struct err *reterr);
+/* as hv_restore() */
 _must_check_ int lv_restore(struct hv *hv, const char *fifo, const char *xml, struct err *reterr);
+/* as hv_progress() */
 _must_check_ int lv_progress(struct hv *hv, const struct guid *vm, int64_t *ret_done, int64_t *ret_total,
 			     struct err *reterr);
+/* as hv_abort_job() */
 _must_check_ int lv_abort_job(struct hv *hv, const struct guid *vm, struct err *reterr);
+/* as hv_foreign() */
 _must_check_ int lv_foreign(struct hv *hv, const struct guid *vm, struct hv_foreign *ret_foreign,
 			    struct err *reterr);
 

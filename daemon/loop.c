@@ -100,7 +100,7 @@ void loop_done(void)
 	struct posted *p = take_all();
 
 	while (p) {
-		_cleanup_free_ struct posted *here = p;
+		_cleanup_free_ _unused_ struct posted *here = p;
 
 		p = p->next;
 	}

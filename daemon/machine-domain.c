@@ -43,7 +43,6 @@ static int point_domain(const struct machine *m, const struct config *cfg, struc
 int machine_definition(const struct machine *m, const struct config *cfg, int renew_genid, char **ret_xml,
 		       struct err *reterr)
 {
-	_cleanup_free_ char *uuid = xstrdup(m->dir->guid.s);
 	_cleanup_domain_ struct domain *dom = NULL;
 	char lower[GUID_LEN + 1];
 	int r = domain_parse(cfg->domain_xml, &dom, reterr);
@@ -198,7 +197,7 @@ static void drop_removed(struct machine *m, const struct domain_disks *live, con
  * one, else from the definition, else where the driver keeps them. */
 static void take_firmware(struct machine *m, const struct domain_firmware *fw)
 {
-	_cleanup_free_ char *nvram = xstrdup(fw->nvram), *tpm = NULL;
+	_cleanup_free_ char *nvram = xstrdup(fw->nvram);
 
 	if (fw->pflash && !nvram && m->cfg->nvram.live)
 		nvram = vmdir_resolve(m->dir, m->cfg->nvram.live);
