@@ -294,6 +294,8 @@ static int down_error(struct lv *lv, const char *why, struct err *reterr)
 			      why ? why : "the first attempt to connect is still under way"));
 	if (why)
 		lv_hint(&err, why);
+	else
+		err_hint(&err, "try again in a moment");
 	err_hint(&err,
 		 "start libvirt's daemon (systemctl start libvirtd); it is tried again every %d seconds at the latest",
 		 MAX_DELAY);

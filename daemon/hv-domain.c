@@ -258,8 +258,8 @@ static int destroy_domain(struct lv_call *call, struct err *reterr)
 				return 0;
 			if (late)
 				return err_set(reterr, ERR_BACKEND, -ETIMEDOUT,
-					       "the domain \"%s\" was ended and still runs after %d seconds", call->name,
-					       DESTROY_MS / 1000);
+					       "the domain \"%s\" was ended and still runs after %d seconds",
+					       call->name, DESTROY_MS / 1000);
 		} else if (lv_last_code() == VIR_ERR_NO_DOMAIN) {
 			return 0;
 		} else if (late || !may_pass()) {

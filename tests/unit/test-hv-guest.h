@@ -47,14 +47,16 @@ static inline _unused_ void make_overlays(const char *dir, const char *name)
 		_cleanup_free_ char *base = xasprintf("%s/%s.base", dir, targets[i]);
 		_cleanup_free_ char *path = xasprintf("%s/%s.%s", dir, targets[i], name);
 
-		run((const char *const[]){ "qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", base, path, NULL });
+		run((const char *const[]){ "qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", base, path,
+					   NULL });
 	}
 }
 
 /* The guest's document; its disks are the .base ones. */
 static inline _unused_ char *guest_xml(const char *dir)
 {
-	return xasprintf("<domain type='qemu'><name>tick</name><uuid>" GUEST_GUID "</uuid><memory unit='MiB'>16</memory>"
+	return xasprintf("<domain type='qemu'><name>tick</name><uuid>" GUEST_GUID
+			 "</uuid><memory unit='MiB'>16</memory>"
 			 "<os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features><devices>"
 			 "<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='%s/vda.base'/>"
 			 "<target dev='vda' bus='virtio'/><boot order='1'/></disk>"
