@@ -71,7 +71,7 @@ struct config {
 	size_t n_disks;
 	struct config_state state;
 	struct config_fw nvram; /* live NULL: none */
-	struct config_fw tpm;   /* live NULL: none; live is the directory tpm2/ or the file in it */
+	struct config_fw tpm;   /* live NULL: none; live is the directory that libvirt gives swtpm (tpm2/ or tpm1.2/ below) */
 	struct config_capture capture; /* snapshots only */
 	char *memory_blocker;  /* why memory of this VM cannot be saved ("disk-only VM"), or NULL */
 	char *domain_xml;      /* the libvirt domain, whole */
