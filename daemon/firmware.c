@@ -8,7 +8,11 @@
 #include "common/alloc.h"
 #include "common/fileio.h"
 
-#define TPM_FILE "tpm2-00.permall" /* swtpm's permanent state; volatile state is in the memory stream only */
+/* swtpm's permanent state below the directory that libvirt gives it, by TPM version
+ * (2.0, 1.2); volatile state is in the memory stream only. */
+static const struct {
+	const char *dir, *file;
+} tpm_files[] = { { "tpm2", "tpm2-00.permall" }, { "tpm1.2", "tpm-00.permall" } };
 
 int firmware_present(const struct config *cfg)
 {
@@ -20,18 +24,57 @@ static char *nvram_copy_path(const struct machine *m, const struct guid *snap)
 	return vmdir_snapshot_file(m->dir, snap, "_VARS.fd");
 }
 
-static char *tpm_copy_path(const struct machine *m, const struct guid *snap)
+/* The copy of TPM version i. */
+static char *tpm_copy_of(const struct machine *m, const struct guid *snap, size_t i)
 {
 	_cleanup_free_ char *dir = vmdir_snapshot_dir(m->dir, snap);
 
-	return path_join(dir, TPM_FILE);
+	return path_join(dir, tpm_files[i].file);
+}
+
+static char *tpm_live_of(const struct machine *m, const struct config *cfg, size_t i)
+{
+	_cleanup_free_ char *dir = vmdir_resolve(m->dir, cfg->tpm.live), *sub = path_join(dir, tpm_files[i].dir);
+
+	return path_join(sub, tpm_files[i].file);
+}
+
+/* Which version's file is there; the newer one if none is (it was never started). */
+static size_t tpm_version_at(const struct machine *m, const struct config *cfg)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(tpm_files); i++) {
+		_cleanup_free_ char *live = tpm_live_of(m, cfg, i);
+
+		if (path_exists(live) == 1)
+			return i;
+	}
+	return 0;
+}
+
+static char *tpm_copy_path(const struct machine *m, const struct guid *snap)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(tpm_files); i++) {
+		char *copy = tpm_copy_of(m, snap, i);
+
+		if (path_exists(copy) == 1)
+			return copy;
+		cleanup_free(&copy);
+	}
+	return tpm_copy_of(m, snap, 0);
 }
 
 static char *tpm_live_path(const struct machine *m, const struct config *cfg)
 {
-	_cleanup_free_ char *dir = vmdir_resolve(m->dir, cfg->tpm.live);
+	return tpm_live_of(m, cfg, tpm_version_at(m, cfg));
+}
 
-	return path_join(dir, TPM_FILE);
+/* Where a snapshot's copy belongs: by the copy's own name. */
+static char *tpm_target_path(const struct machine *m, const struct config *snap)
+{
+	for (size_t i = 0; snap->tpm.copy && i < ARRAY_SIZE(tpm_files); i++)
+		if (strcmp(path_basename(snap->tpm.copy), tpm_files[i].file) == 0)
+			return tpm_live_of(m, snap, i);
+	return tpm_live_path(m, snap);
 }
 
 /* Copies live to copy with its owner and mode; a live file that does not exist
@@ -57,8 +100,9 @@ int firmware_copy(const struct machine *m, const struct guid *snap, struct err *
 		r = copy_one(live, copy, reterr);
 	}
 	if (!r && m->cfg->tpm.live) {
-		_cleanup_free_ char *live = tpm_live_path(m, m->cfg);
-		_cleanup_free_ char *copy = tpm_copy_path(m, snap);
+		size_t version = tpm_version_at(m, m->cfg);
+		_cleanup_free_ char *live = tpm_live_of(m, m->cfg, version);
+		_cleanup_free_ char *copy = tpm_copy_of(m, snap, version);
 
 		r = copy_one(live, copy, reterr);
 	}
@@ -153,7 +197,7 @@ int firmware_restore(const struct machine *m, const struct config *snap, struct 
 		r = restore_one(m, &snap->nvram, live, reterr);
 	}
 	if (!r && snap->tpm.live) {
-		_cleanup_free_ char *live = tpm_live_path(m, snap);
+		_cleanup_free_ char *live = tpm_target_path(m, snap);
 
 		r = make_tpm_dir(live, &snap->tpm, reterr);
 		if (!r)
