@@ -30,17 +30,31 @@ struct program {
 	struct daemon daemon;
 	struct rpc_server *server;
 	struct event *signals[2];
+	struct event *stop_timer;
+	int64_t stop_by; /* monotonic us */
 	int lock_fd;
 	int stopping;
 };
 
-static void wait_for_jobs(void *arg)
+#define ANSWER_SECONDS 2 /* for clients to take their last answer when we stop */
+
+/* Main loop: stops once every caller has its answer, or has not taken it in time. */
+static void stop_when_answered(evutil_socket_t fd _unused_, short what _unused_, void *arg)
 {
 	struct program *p = arg;
 
-	jobs_free(p->daemon.jobs); /* joins the workers; what they post is not needed any more */
-	p->daemon.jobs = NULL;
-	loop_stop();
+	if (requests_open() == 0 || time_mono_usec() > p->stop_by)
+		loop_stop();
+	else
+		evtimer_add(p->stop_timer, &(struct timeval){ .tv_usec = 10000 });
+}
+
+static void jobs_ended(void *arg)
+{
+	struct program *p = arg;
+
+	p->stop_by = time_mono_usec() + ANSWER_SECONDS * 1000000LL;
+	stop_when_answered(-1, 0, p);
 }
 
 /* Worker: jobs end at their next safe point; the loop goes on meanwhile. */
@@ -61,7 +75,7 @@ static void on_signal(evutil_socket_t sig, short what _unused_, void *arg)
 	log_info("stopping (%s)%s", strsignal(sig),
 		 jobs_active(p->daemon.jobs) ? "; jobs under way end at their next safe point" : "");
 	jobs_stop(p->daemon.jobs);
-	worker_run(p->daemon.quick, drain_jobs, wait_for_jobs, p);
+	worker_run(p->daemon.quick, drain_jobs, jobs_ended, p);
 }
 
 static int catch_signals(struct program *p, struct err *reterr)
@@ -69,6 +83,9 @@ static int catch_signals(struct program *p, struct err *reterr)
 	static const int sigs[] = { SIGTERM, SIGINT };
 
 	signal(SIGPIPE, SIG_IGN);
+	p->stop_timer = evtimer_new(loop_base(), stop_when_answered, p);
+	if (!p->stop_timer)
+		return err_set(reterr, ERR_FAILED, -ENOMEM, "cannot make a timer");
 	for (size_t i = 0; i < ARRAY_SIZE(sigs); i++) {
 		p->signals[i] = evsignal_new(loop_base(), sigs[i], on_signal, p);
 		if (!p->signals[i] || event_add(p->signals[i], NULL) < 0)
@@ -168,6 +185,8 @@ static void stop_rooms(struct program *p)
 	for (size_t i = 0; i < ARRAY_SIZE(p->signals); i++)
 		if (p->signals[i])
 			event_free(p->signals[i]);
+	if (p->stop_timer)
+		event_free(p->stop_timer);
 	loop_done();
 	cleanup_close(&p->lock_fd);
 	options_done(&p->options);

@@ -11,6 +11,13 @@
 #include "daemon/rpc-view.h"
 #include "daemon/worker.h"
 
+static int n_open; /* main loop's thread */
+
+int requests_open(void)
+{
+	return n_open;
+}
+
 static void request_unref(void *arg)
 {
 	struct request *req = arg;
@@ -127,6 +134,7 @@ static void on_gone(void *arg)
 /* Ends the request's part in it; the job may go on. */
 static void request_end(struct request *req)
 {
+	n_open--;
 	job_unref(req->job);
 	req->job = NULL;
 	request_unref(req);
@@ -260,6 +268,7 @@ void request_start(const struct request_kind *kind, struct rpc_call *call, json_
 	req->params = json_incref(params);
 	req->call = call;
 	req->refs = 1;
+	n_open++;
 	rpc_call_on_gone(call, on_gone, req);
 	worker_run(daemon->quick, request_work, request_worked, req);
 }

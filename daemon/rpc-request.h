@@ -46,6 +46,9 @@ struct request {
 /* Starts a call of that kind (main loop's thread). */
 void request_start(const struct request_kind *kind, struct rpc_call *call, json_t *params, struct daemon *daemon);
 
+/* Number of calls that are not answered yet (main loop's thread). */
+int requests_open(void);
+
 /* Parameters with their defaults. Strings *borrowed*. */
 const char *request_string(const struct request *req, const char *name);
 int64_t request_int(const struct request *req, const char *name, int64_t missing); /* as request_string() */
