@@ -241,9 +241,9 @@ def test_directory_that_is_read_only(lab, machine, part, verb):
 
 @pytest.fixture
 def small(lab):
-    """The store on a file system of 24 MiB."""
+    """The store on a file system of 64 MiB."""
     lab.daemon.stop()
-    _mount("-t", "tmpfs", "-o", "size=24m,mode=0711", "vmsnap-test", lab.daemon.store)
+    _mount("-t", "tmpfs", "-o", "size=64m,mode=0711", "vmsnap-test", lab.daemon.store)
     lab.daemon.start()
     yield lab
     lab.daemon.stop()
@@ -301,7 +301,7 @@ def test_no_daemon(lab):
     assert done.returncode == 3 and lab.daemon.socket in done.stderr
 
 
-@pytest.mark.parametrize("options", [("--uri", "nonsense://"), ("--store", "/proc/nowhere"), ("--socket", "/proc/x/d.sock"),
+@pytest.mark.parametrize("options", [("--uri", "qemu:///embed?root=" + "/deep" * 20), ("--store", "/proc/nowhere"), ("--socket", "/proc/x/d.sock"),
                                      ("--config", "/nonexistent.conf"), ("--wings",)], ids=" ".join)
 def test_daemon_that_cannot_start(lab, options):
     """It says why and ends with another code than 0."""
