@@ -263,11 +263,14 @@ static void test_limit_in_all(void **state _unused_)
 /* Without descriptors accepting rests instead of spinning, and then goes on. */
 static void test_no_descriptors(void **state _unused_)
 {
-	struct rig *rig = rig_new();
+	struct rig *rig;
 	struct rlimit old, none;
 	int64_t before;
 	int busy, late;
 
+	if (getenv("VMSNAP_VALGRIND")) /* which keeps the limit of descriptors for itself */
+		skip();
+	rig = rig_new();
 	rig_start(rig);
 	busy = rig_connect(rig);
 	expect_echo(rig, busy);
