@@ -2,6 +2,7 @@
 /* vmsnapd: puts the rooms together and runs the loop. */
 #include "config.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -122,6 +123,8 @@ static void on_job_finished(void *arg, const struct job_view *view)
 		log_info("job %s (%s of VM '%s'): %s", view->id, view->operation, view->vm,
 			 job_state_name(view->state));
 	catalog_add_job(p->daemon.catalog, &row);
+	if (jobs_active(p->daemon.jobs) == 0)
+		malloc_trim(0);
 }
 
 static int start_rooms(struct program *p, struct err *reterr)
@@ -237,6 +240,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	umask(077);
+	/* documents are parsed in many threads, one after the other: an arena for each would keep its peak for ever */
+	mallopt(M_ARENA_MAX, 2);
 	json_object_seed(0); /* before there are threads */
 	log_set_level(p.options.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	r = run(&p, &err);
