@@ -103,7 +103,8 @@ int hv_is_up(struct hv *hv);
 /* "QEMU 7.2.22, libvirt 9.0.0, qemu:///system", *owned*. */
 char *hv_describe(struct hv *hv);
 
-/* "kvm" where a KVM guest really runs here (tried once), else "qemu" (*borrowed*). */
+/* "kvm" where a KVM guest really runs here (tried once) and libvirt may run one,
+ * else "qemu"; "xen" and "test" for those drivers (*borrowed*). */
 const char *hv_guest_type(struct hv *hv);
 
 /* All domains, *owned* array freed by hv_domains_free(). Returns 0 or negative errno. */
@@ -128,7 +129,8 @@ _must_check_ int hv_undefine(struct hv *hv, const struct guid *vm, int remove_tp
 /* Renames an inactive domain. Returns 0 or negative errno. */
 _must_check_ int hv_rename(struct hv *hv, const struct guid *vm, const char *name, struct err *reterr);
 
-/* Starts it from its persistent definition. Returns 0 or negative errno. */
+/* Starts it from its persistent definition; ERR_REFUSED while libvirt holds a managed
+ * save of it. Returns 0 or negative errno. */
 _must_check_ int hv_start(struct hv *hv, const struct guid *vm, int paused, struct err *reterr);
 
 /* Asks the guest to shut down (ACPI, agent); returns at once. Returns 0 or negative errno. */
@@ -168,7 +170,8 @@ _must_check_ int hv_foreign(struct hv *hv, const struct guid *vm, struct hv_fore
 void hv_foreign_done(struct hv_foreign *foreign);
 
 /* Where this driver keeps NVRAM of a domain of that name if its document does
- * not say, and where a domain's TPM state lies (tpm2/ below), *owned*. */
+ * not say, and where a domain's TPM state lies (tpm2/ below), *owned*; NULL where
+ * the driver keeps none. */
 char *hv_nvram_path(struct hv *hv, const char *name);
 char *hv_tpm_dir(struct hv *hv, const struct guid *vm); /* as hv_nvram_path() */
 
