@@ -208,6 +208,8 @@ static int parse(struct cursor *c, uint64_t file_size, struct qcow2_info *info, 
 	r = check_header(info, &h, file_size, reterr);
 	if (r < 0)
 		return r;
+	info->l1_entries = h.l1_size;
+	info->l1_offset = h.l1_offset;
 	cluster = UINT64_C(1) << info->cluster_bits;
 	end = h.backing_offset && h.backing_offset < cluster ? h.backing_offset : cluster;
 	if (end > c->len)

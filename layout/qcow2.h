@@ -21,6 +21,8 @@ struct qcow2_info {
 	uint32_t crypt_method;
 	uint64_t incompatible;   /* feature bits */
 	int dirty, corrupt, external_data, extended_l2;
+	uint32_t l1_entries;     /* of the table that maps the guest's disk */
+	uint64_t l1_offset;
 	char *backing;           /* name as written */
 	char *backing_format;    /* of the header extension */
 };
@@ -33,6 +35,10 @@ _must_check_ int qcow2_parse(const void *data, size_t len, uint64_t file_size, s
 
 /* Reads the header of a file (no image lock is taken). Returns 0 or negative errno. */
 _must_check_ int qcow2_read(const char *path, struct qcow2_info *ret_info, struct err *reterr);
+
+/* Whether a guest ever wrote to the image at path: 1 if anything is mapped in it, 0
+ * if it is as it was made, or there is no such file; or negative errno. */
+_must_check_ int qcow2_is_written(const char *path, struct err *reterr);
 
 /* Empties it. Takes an empty one. */
 void qcow2_info_done(struct qcow2_info *info);

@@ -172,6 +172,27 @@ static void test_read(void **state)
 	assert_string_equal(err.file, none);
 }
 
+/* An image as qemu-img makes it, and with one mapping in its L1 table. */
+static void test_is_written(void **state _unused_)
+{
+	_cleanup_err_ struct err err = ERR_INIT;
+	_cleanup_free_ uint8_t *h = sound(), *image = xcalloc(FILE_SIZE, 1);
+	char path[] = "/tmp/vmsnap-qcow2-XXXXXX";
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	memcpy(image, h, CLUSTER);
+	assert_int_equal(write_all(fd, image, FILE_SIZE), 0);
+	assert_int_equal(qcow2_is_written(path, &err), 0);
+	assert_int_equal(pwrite(fd, "\x80", 1, 3 * CLUSTER + 24), 1);
+	assert_int_equal(qcow2_is_written(path, &err), 1);
+	assert_int_equal(pwrite(fd, "X", 1, 0), 1);
+	assert_true(qcow2_is_written(path, &err) < 0);
+	close(fd);
+	unlink(path);
+	assert_int_equal(qcow2_is_written(path, &err), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -180,6 +201,7 @@ int main(void)
 		cmocka_unit_test(test_bad_fields),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test_setup_teardown(test_read, scratch_setup, scratch_teardown),
+		cmocka_unit_test(test_is_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
