@@ -103,7 +103,7 @@ static int same_source(const struct machine *m, const struct config_disk *disk, 
 int machine_domain_uses(const struct machine *m, const struct config *cfg, struct err *reterr)
 {
 	struct domain_disks disks;
-	int uses = 1, r;
+	int found = 0, others = 0, r;
 
 	if (m->state == HV_ABSENT)
 		return 0;
@@ -112,12 +112,14 @@ int machine_domain_uses(const struct machine *m, const struct config *cfg, struc
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < cfg->n_disks; i++)
-		for (size_t k = 0; k < disks.n; k++)
-			if (strcmp(disks.disk[k].target, cfg->disks[i].target) == 0 &&
-			    !same_source(m, &cfg->disks[i], &disks.disk[k]))
-				uses = 0;
+		for (size_t k = 0; k < disks.n; k++) {
+			if (strcmp(disks.disk[k].target, cfg->disks[i].target) != 0)
+				continue;
+			found = 1;
+			others |= !same_source(m, &cfg->disks[i], &disks.disk[k]);
+		}
 	domain_disks_done(&disks);
-	return uses;
+	return found && !others; /* a domain with none of them at all uses none */
 }
 
 /* The VM directory was moved: what the domain names is gone, what we name is there. */
