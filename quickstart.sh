@@ -176,6 +176,13 @@ demo() {
 	show_guest
 	later=$(number)
 
+	say "revert: back to the snapshot that the present derives from"
+	run snapshot revert demo --discard
+	await "the guest back at $at_upgrade" below "$later"
+	show_guest
+	await "the guest" reached $((at_upgrade + 40))
+	later=$(number)
+
 	say "back to the first one: RAM and disk are what they were then"
 	run snapshot apply demo "base install" --discard
 	await "the guest back at $at_base" below "$at_upgrade"
@@ -196,6 +203,10 @@ demo() {
 	*) die "the guest says that its disk is not what its memory says" ;;
 	esac
 
+	run snapshot tree demo
+
+	say "a snapshot that nothing depends on can go; the guest does not notice"
+	run snapshot delete demo "other idea" --yes
 	run snapshot tree demo
 	run vm show demo
 	run vm stop demo
