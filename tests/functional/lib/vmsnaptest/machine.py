@@ -102,7 +102,7 @@ class Machine:
         two disk writes, or in the middle of a line); from there it goes on without a gap."""
         sealed = self.sealed_numbers(guid)
         assert 0 <= sealed[0] - sealed[-1] <= 1, f"the disks of the snapshot are of two instants: {sealed}"
-        ticks = self.serial.ticks_after_turn()
+        ticks = self.serial.ticks_after_turn(sealed[0])
         assert sealed[0] <= ticks[0].ram <= sealed[0] + 1, f"memory says {ticks[0].ram}, the sealed disks {sealed}"
         return ticks[0]
 

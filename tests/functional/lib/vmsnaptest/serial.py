@@ -105,8 +105,8 @@ class Serial:
     def ticks(self, n=3, timeout=40.0):
         """Marks, and waits for n further ticks: the guest runs. Returns the last."""
         self.mark()
-        return until(lambda: (self._ticks() or [None])[n - 1:n] and self._ticks()[n - 1],
-                     lambda: f"{n} ticks; the serial line ends in {self.text()[-200:]!r}", timeout)
+        return until(lambda: self._ticks()[n - 1:n],
+                     lambda: f"{n} ticks; the serial line ends in {self.text()[-200:]!r}", timeout)[0]
 
     def _ticks(self):
         return [line for line in self.lines() if line.ram is not None]
@@ -128,9 +128,12 @@ class Serial:
         last_boot = max((i for i, line in enumerate(lines) if line.kind == "boot"), default=-1)
         check_ticks(lines[last_boot + 1:])
 
-    def ticks_after_turn(self, n=3, timeout=40.0):
-        """The ticks of the machine that came back, at least n, checked like undisturbed(). Where the old machine
-        ended and the new one began is where the number last jumped."""
+    def ticks_after_turn(self, expected, n=3, timeout=40.0):
+        """The ticks of the machine that came back, at least n, checked like undisturbed().
+
+        Where the old machine ended and the new one began is where the number last jumped. If it did not jump,
+        the new one happened to go on where the old one ended: then it began at the first line that may be its
+        own, the number `expected` or more, if that was said before the turn was over."""
         until(lambda: len([line for line in self.lines(self.turn) if line.ram is not None]) > n,
               lambda: f"{n} ticks after the turn; the serial line ends in {self.text()[-200:]!r}", timeout)
         lines = self.lines()
@@ -138,5 +141,9 @@ class Serial:
         for i in range(1, len(lines)):
             if lines[i].kind == "boot" or lines[i].ram != (lines[i - 1].ram or 0) + 1:
                 start = i
+        if start == 0:
+            after = len(self.lines(self.turn))
+            while start < len(lines) - after and (lines[start].ram or 0) < expected:
+                start += 1
         check_ticks(lines[start:])
         return lines[start:]

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The daemon dies, the admin goes on with virsh, and only then the daemon comes back: recovery believes what is on
+the disks, not what it left."""
+import os
+import shutil
+
+from vmsnaptest.daemon import CtlError
+from vmsnaptest.wait import until
+
+
+def killed(lab, fault, *words):
+    """The command dies with the daemon, which stays down."""
+    lab.daemon.restart(fault)
+    try:
+        lab.ctl(*words)
+    except CtlError:
+        pass
+    lab.daemon.wait_end()
+
+
+def run_by_virsh(lab, machine, ticks=3):
+    """The guest is started and ended past vmsnap; returns what it left on its disks."""
+    machine.serial.mark()
+    lab.virsh("start", machine.name)
+    machine.serial.ticks(ticks)
+    lab.virsh("destroy", machine.name)
+    until(lambda: machine.state() == "shutoff", "the guest's end")
+
+
+def test_save_and_then_started_by_virsh(lab):
+    """Its memory is of no use any more: the disks went on."""
+    machine = lab.adopted(start=True)
+    machine.serial.reach(4)
+    killed(lab, "kill-after:vm-save.save", "vm", "save", machine.name)
+    run_by_virsh(lab, machine)
+    at = machine.numbers()
+    lab.daemon.start()
+    assert machine.show()["state"] == "off" and not machine.config().state
+    machine.serial.mark()
+    machine.vm("start")
+    assert machine.serial.wait(lambda line: line.kind == "boot", "a boot").disks == at
+
+
+def test_saved_whole_after_a_kill(lab):
+    """Nobody touched it: the memory that was saved just before the daemon died is kept."""
+    machine = lab.adopted(start=True)
+    machine.serial.reach(4)
+    killed(lab, "kill-after:vm-save.save", "vm", "save", machine.name)
+    at = machine.numbers()
+    lab.daemon.start()
+    assert machine.show()["state"] == "saved"
+    machine.serial.mark()
+    machine.vm("start")
+    assert at[0] <= machine.serial.first().ram <= at[0] + 1
+
+
+def test_save_state_of_an_older_time(lab):
+    """A .vsv that came back with a backup is not taken for the one that is being made."""
+    machine = lab.machine(start=True)
+    machine.serial.reach(3)
+    machine.vm("save")
+    state = machine.config().state
+    shutil.copy(state, state + ".old")
+    machine.vm("start")
+    os.rename(state + ".old", state)
+    machine.serial.ticks(3)
+    machine.vm("save")
+    at = machine.numbers()
+    machine.serial.mark()
+    machine.vm("start")
+    assert at[0] <= machine.serial.first().ram <= at[0] + 1
+
+
+def test_resume_while_a_disk_is_away(lab):
+    """A disk that is not there yet when the daemon starts says nothing about the save state."""
+    machine = lab.adopted(start=True)
+    machine.serial.reach(3)
+    machine.vm("save")
+    state, path = machine.config().state, machine.config().disks[1].path
+    killed(lab, "kill-before:vm-resume.restore", "vm", "start", machine.name)
+    os.rename(path, path + ".away")
+    lab.daemon.spawn()
+    until(lambda: "settling an interrupted operation" in lab.daemon.log(), "an attempt to settle")
+    assert os.path.exists(state) and machine.config().state
+    os.rename(path + ".away", path)
+    lab.daemon.stop()
+    lab.daemon.start()
+    assert machine.show()["state"] == "saved"
+    machine.vm("start")
+    machine.serial.ticks(2)
