@@ -241,9 +241,23 @@ static int feed_and_restore(struct machine *m, struct feeder *f, struct err *ret
 	return r;
 }
 
+static char *fifo_path(const struct machine *m)
+{
+	_cleanup_free_ char *dir = vmdir_state_dir(m->dir);
+
+	return path_join(dir, "restore.fifo");
+}
+
+int memory_drop_pipe(const struct machine *m, struct err *reterr)
+{
+	_cleanup_free_ char *fifo = fifo_path(m);
+
+	return file_remove(fifo, reterr);
+}
+
 int memory_restore(struct machine *m, const struct config *cfg, const char *path, struct job *job, struct err *reterr)
 {
-	_cleanup_free_ char *dir = vmdir_state_dir(m->dir), *fifo = path_join(dir, "restore.fifo"), *xml = NULL;
+	_cleanup_free_ char *fifo = fifo_path(m), *xml = NULL;
 	struct image_info info = { 0 };
 	struct feeder f = { .path = path, .fifo = fifo, .job = job, .lock = PTHREAD_MUTEX_INITIALIZER,
 			    .wake = PTHREAD_COND_INITIALIZER };

@@ -36,6 +36,9 @@ _must_check_ int memory_verify(const struct machine *m, const struct config *cfg
 _must_check_ int memory_restore(struct machine *m, const struct config *cfg, const char *path, struct job *job,
 				struct err *reterr);
 
+/* Removes that FIFO, which a killed daemon leaves. Returns 0 or negative errno. */
+_must_check_ int memory_drop_pipe(const struct machine *m, struct err *reterr);
+
 /* Guest memory in bytes by the configuration's domain document; 0 unknown. */
 int64_t memory_size(const struct config *cfg);
 

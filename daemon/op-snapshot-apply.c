@@ -39,6 +39,8 @@ static int before_undo(struct op *op, struct err *reterr)
 	_cleanup_free_ char *path = before_path(op);
 	int r = firmware_drop_kept(op->m, reterr);
 
+	if (!r)
+		r = memory_drop_pipe(op->m, reterr);
 	return r < 0 ? r : file_remove(path, reterr);
 }
 

@@ -19,6 +19,11 @@ static int restore_run(struct op *op, struct err *reterr)
 	return memory_restore(op->m, op->m->cfg, vsv, op->job, reterr);
 }
 
+static int restore_undo(struct op *op, struct err *reterr)
+{
+	return memory_drop_pipe(op->m, reterr);
+}
+
 static int commit_run(struct op *op, struct err *reterr)
 {
 	config_clear_state(op->m->cfg);
@@ -30,12 +35,13 @@ static int commit_run(struct op *op, struct err *reterr)
 static int cleanup_run(struct op *op, struct err *reterr)
 {
 	_cleanup_free_ char *vsv = vmdir_state_vsv(op->m->dir);
+	int r = memory_drop_pipe(op->m, reterr);
 
-	return file_remove(vsv, reterr);
+	return r < 0 ? r : file_remove(vsv, reterr);
 }
 
 static const struct op_step steps[] = {
-	{ "restore", "loading memory", restore_run, NULL,
+	{ "restore", "loading memory", restore_run, restore_undo,
 	  "the guest runs (forward); or it does not and the disks are untouched: the VM stays saved (back)", 1 },
 	{ "commit", "committing", commit_run, NULL,
 	  "the guest runs while the document still says saved; it is written again", 0 },
