@@ -49,10 +49,19 @@ static const struct op_step steps[] = {
 	  "the save state may still be there; it is removed", 0 },
 };
 
+/* 1 if the disks are not as they were when the VM was saved, 0 if they are; a disk
+ * that cannot be looked at just now is neither. */
+static int disks_changed(struct op *op, struct err *reterr)
+{
+	_cleanup_err_ struct err err = ERR_INIT;
+	int r = machine_check_stamps(op->m, &err);
+
+	return r == -ESTALE ? 1 : r < 0 ? err_move(reterr, &err) : 0;
+}
+
 static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
 {
-	_cleanup_err_ struct err changed = ERR_INIT;
-	int r;
+	int changed, r;
 
 	ret_way->from = 2;
 	ret_way->forward = !machine_is_saved(op->m);
@@ -60,7 +69,10 @@ static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
 		return 0;
 	if (op_flag(op, "discard"))
 		return 0; /* nothing happened yet */
-	if (op->m->state == HV_PAUSED) { /* an interrupted load: it has not run */
+	changed = op->m->state == HV_RUNNING ? 1 : disks_changed(op, reterr);
+	if (changed < 0)
+		return changed;
+	if (op->m->state == HV_PAUSED && !changed) { /* an interrupted load: it has not run */
 		r = hv_destroy(op->daemon->hv, &op->m->dir->guid, reterr);
 		if (!r)
 			r = machine_refresh(op->m, reterr);
@@ -68,7 +80,7 @@ static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
 			return r;
 	}
 	ret_way->from = 1;
-	ret_way->forward = machine_is_active(op->m) || machine_check_stamps(op->m, &changed) < 0;
+	ret_way->forward = machine_is_active(op->m) || changed;
 	if (ret_way->forward && !machine_is_active(op->m))
 		job_warn(op->job, "the guest ran and ended again before this was settled; its save state is used up");
 	return 0;
