@@ -2,6 +2,7 @@
 /* Saving a VM: its memory goes to Virtual Machines/<VMGUID>/<VMGUID>.vsv and the
  * guest ends. Once it has ended that file is the only copy: recovery goes forward. */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/alloc.h"
 #include "common/fileio.h"
@@ -19,10 +20,14 @@ static char *tmp_path(const struct op *op)
 
 static int save_run(struct op *op, struct err *reterr)
 {
-	_cleanup_free_ char *tmp = tmp_path(op);
-	struct memory_watch *w = memory_watch_start(op->m, op->job, 0);
-	int r = hv_save(op->daemon->hv, &op->m->dir->guid, tmp, reterr);
+	_cleanup_free_ char *tmp = tmp_path(op), *vsv = vmdir_state_vsv(op->m->dir);
+	int r = file_remove(vsv, reterr); /* a VM that runs has none: of an older time, put there with a backup */
+	struct memory_watch *w;
 
+	if (r < 0)
+		return r;
+	w = memory_watch_start(op->m, op->job, 0);
+	r = hv_save(op->daemon->hv, &op->m->dir->guid, tmp, reterr);
 	ignore_result(memory_watch_stop(w)); /* without a limit it suspends nothing */
 	if (r < 0 && job_cancelled(op->job)) {
 		err_done(reterr);
@@ -33,19 +38,24 @@ static int save_run(struct op *op, struct err *reterr)
 
 static int save_undo(struct op *op, struct err *reterr)
 {
-	_cleanup_free_ char *tmp = tmp_path(op);
+	_cleanup_free_ char *tmp = tmp_path(op), *vsv = vmdir_state_vsv(op->m->dir);
 	int r = machine_refresh(op->m, reterr);
 
 	if (!r && op->m->state == HV_PAUSED && op_flag(op, "running"))
 		r = hv_resume(op->daemon->hv, &op->m->dir->guid, reterr);
-	return r < 0 ? r : file_remove(tmp, reterr);
+	if (!r)
+		r = file_remove(tmp, reterr);
+	return r < 0 ? r : file_remove(vsv, reterr);
 }
 
 static int commit_run(struct op *op, struct err *reterr)
 {
 	_cleanup_free_ char *tmp = tmp_path(op), *vsv = vmdir_state_vsv(op->m->dir);
-	int r = memory_keep(op->m, op->job, tmp, vsv, op->m->cfg, reterr);
+	int r;
 
+	if (machine_is_saved(op->m))
+		return 0; /* written; stamps are never taken a second time, the disks may have changed */
+	r = memory_keep(op->m, op->job, tmp, vsv, op->m->cfg, reterr);
 	if (!r)
 		r = machine_stamp_disks(op->m, reterr);
 	return r < 0 ? r : machine_commit(op->m, reterr);
@@ -58,6 +68,26 @@ static const struct op_step steps[] = {
 	  "the guest is off and its memory whole: the document is written again", 0 },
 };
 
+/* 1 if a disk was written after the memory was: somebody started the VM, which
+ * does not fit its memory any more. Of block devices nobody knows. */
+static int started_since(const struct op *op, const char *tmp, const char *vsv)
+{
+	struct stat image, disk;
+
+	if (stat(vsv, &image) < 0 && stat(tmp, &image) < 0)
+		return 0;
+	for (size_t i = 0; i < op->m->cfg->n_disks; i++) {
+		_cleanup_free_ char *path = machine_disk_path(op->m, &op->m->cfg->disks[i]);
+
+		if (stat(path, &disk) < 0 || !S_ISREG(disk.st_mode))
+			continue;
+		if (disk.st_mtim.tv_sec > image.st_mtim.tv_sec ||
+		    (disk.st_mtim.tv_sec == image.st_mtim.tv_sec && disk.st_mtim.tv_nsec > image.st_mtim.tv_nsec))
+			return 1;
+	}
+	return 0;
+}
+
 static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
 {
 	_cleanup_free_ char *tmp = tmp_path(op), *vsv = vmdir_state_vsv(op->m->dir);
@@ -66,7 +96,15 @@ static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
 	if (r < 0)
 		return r;
 	ret_way->from = 1;
+	if (machine_is_saved(op->m)) { /* committed */
+		ret_way->forward = 1;
+		return 0;
+	}
 	ret_way->forward = !machine_is_active(op->m) && memory_is_whole(tmp, vsv);
+	if (ret_way->forward && op->recovering && started_since(op, tmp, vsv)) {
+		ret_way->forward = 0;
+		job_warn(op->job, "the VM was started and ended again since it was saved; its save state is dropped");
+	}
 	return 0;
 }
 
