@@ -13,6 +13,7 @@ static const struct {
 	const char *text;
 	const char *hint;
 } hints[] = {
+	{ "Failed to parse user", "install libvirt-daemon-system: it makes the user that libvirt's QEMU driver needs" },
 	{ "virtlogd-sock", "start virtlogd (systemctl start virtlogd.socket), or set stdio_handler = \"file\" in "
 			   "libvirt's qemu.conf" },
 	{ "virtlockd-sock", "start virtlockd (systemctl start virtlockd.socket)" },
