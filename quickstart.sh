@@ -236,9 +236,43 @@ part() {
 	[ "$(cat "$build/check-$1.rc")" = 0 ] || broken="$broken $1"
 }
 
-# The last number in a log before or behind a word, by a sed expression; 0 if there is none.
+# Starts a part beside the others: the guests of the tests mostly wait. end_parts() shows what it said.
+beside() {
+	name=$1
+	shift
+	(
+		rc=0
+		"$@" >"$build/check-$name.log" 2>&1 || rc=$?
+		echo "$rc" >"$build/check-$name.rc"
+	) &
+}
+
+end_parts() {
+	wait
+	for name in "$@"; do
+		say "check: $name"
+		cat "$build/check-$name.log"
+		[ "$(cat "$build/check-$name.rc")" = 0 ] || broken="$broken $name"
+	done
+}
+
+# Functional or fault tests: the drivers, the target, which of the tests.
+guests() {
+	as_root env CI="${CI:-}" VMSNAP_FAULT="${VMSNAP_FAULT:-quick}" VMSNAP_TEST_DRIVERS="$1" \
+		make -s -C "$build" "$2" PYTEST_ARGS="${3:-}"
+}
+
+# Both on qemu:///system, one after the other: a test restarts libvirtd.
+guests_system() {
+	rc=0
+	guests system check-functional || rc=$?
+	guests system check-fault "-k 'test_killed and not random and (CreatePaused or ApplyMemory)'" || rc=$?
+	return $rc
+}
+
+# The sum of the numbers that a sed expression finds in a log.
 found() {
-	sed -n "$2" "$1" | tail -n 1 | grep . || echo 0
+	sed -n "$2" "$1" | { sum=0; while read -r n; do sum=$((sum + n)); done; echo "$sum"; }
 }
 
 # Adds up what automake ("# PASS:  12") or pytest ("12 passed, 1 skipped in 3.4s") counted.
@@ -263,11 +297,17 @@ check() {
 	part unit make -s -C "$build" -j"$jobs" check
 	part distcheck make -s -C "$build" -j"$jobs" distcheck
 	part sanitizers sanitized
-	part fault as_root env VMSNAP_FAULT="${VMSNAP_FAULT:-quick}" VMSNAP_TEST_DRIVERS=embed CI="${CI:-}" \
-		make -s -C "$build" check-fault
-	part functional as_root env CI="${CI:-}" make -s -C "$build" check-functional
-	for name in unit fault functional; do
-		count $name
+	say "check: functional and fault tests, some minutes"
+	guests_parts="killed failed random embed system"
+	beside killed guests embed check-fault "-k 'test_killed and not random or every'"
+	beside failed guests embed check-fault "-k test_failed"
+	beside random guests embed check-fault "-k random"
+	beside embed guests embed check-functional
+	beside system guests_system
+	# shellcheck disable=SC2086 # a list
+	end_parts $guests_parts
+	for name in unit $guests_parts; do
+		count "$name"
 	done
 	if [ -n "$broken" ]; then
 		say "failed:$broken (logs in $build)"

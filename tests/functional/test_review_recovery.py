@@ -88,3 +88,19 @@ def test_resume_while_a_disk_is_away(lab):
     assert machine.show()["state"] == "saved"
     machine.vm("start")
     machine.serial.ticks(2)
+
+
+def test_guest_that_ended_after_an_apply(lab):
+    """The applied snapshot ran on for a while before the daemon came back: that is the present now."""
+    machine = lab.adopted(start=True)
+    machine.serial.reach(3)
+    snapshot = machine.snapshot("first")["id"]
+    machine.serial.mark()
+    killed(lab, "kill-before:snapshot-apply.cleanup", "snapshot", "apply", machine.name, snapshot, "--discard")
+    machine.serial.ticks(4)
+    lab.virsh("destroy", machine.name)
+    at = machine.numbers()
+    assert at[0] > machine.sealed_numbers(snapshot)[0] + 1
+    lab.daemon.start()
+    assert machine.state() == "shutoff" and machine.numbers() == at
+    assert machine.config().parent == snapshot

@@ -30,8 +30,9 @@ DISK = """<disk type='{kind}' device='disk'><driver name='qemu' type='{format}'/
 
 
 def make_base():
-    """A short directory (UNIX sockets lie below it) that QEMU's user can go through but not list."""
-    base = tempfile.mkdtemp(prefix="vs", dir="/tmp")
+    """A short directory (UNIX sockets lie below it) that QEMU's user can go through but not list. Below
+    VMSNAP_TEST_DIR, if that is set: at most 20 bytes, and open to others like /tmp."""
+    base = tempfile.mkdtemp(prefix="vs", dir=os.environ.get("VMSNAP_TEST_DIR", "/tmp"))
     os.chmod(base, 0o711)
     return base
 
