@@ -7,6 +7,7 @@
 #include "common/alloc.h"
 #include "common/fileio.h"
 #include "layout/image.h"
+#include "layout/qcow2.h"
 
 static void set(struct intent *intent, size_t i, const char *what, const char *value)
 {
@@ -105,4 +106,16 @@ int op_disks_in_use(struct op *op, struct err *reterr)
 
 	op_disks_point(op, cfg);
 	return machine_domain_uses(op->m, cfg, reterr);
+}
+
+int op_disks_written(const struct op *op, struct err *reterr)
+{
+	for (int i = 0; i < op_disks_count(op); i++) {
+		_cleanup_free_ char *new = op_disks_path(op, i, "new");
+		int r = qcow2_is_written(new, reterr);
+
+		if (r != 0)
+			return r;
+	}
+	return 0;
 }

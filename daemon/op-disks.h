@@ -25,6 +25,10 @@ int op_disks_are_in(const struct op *op, const struct config *cfg);
 /* Whether the domain uses the overlays: 1, 0 or negative errno. */
 _must_check_ int op_disks_in_use(struct op *op, struct err *reterr);
 
+/* Whether a guest wrote to any of the overlays, whatever libvirt says: 1, 0 or
+ * negative errno. */
+_must_check_ int op_disks_written(const struct op *op, struct err *reterr);
+
 /* Number of rows; the absolute path of one's old or new image, *owned*. */
 int op_disks_count(const struct op *op);
 char *op_disks_path(const struct op *op, int i, const char *which); /* as op_disks_count(); "old" or "new" */

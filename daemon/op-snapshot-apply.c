@@ -73,15 +73,21 @@ static int commit_run(struct op *op, struct err *reterr)
 	return machine_commit(op->m, reterr);
 }
 
-/* 1 if the domain runs as the applied snapshot already. */
+/* 1 if the domain runs as the applied snapshot already, or did: a guest that wrote
+ * to the new disks was there, and has ended or been paused since. What it wrote is
+ * the present; it is not thrown away a second time. */
 static int already_restored(struct op *op, struct err *reterr)
 {
 	int r = machine_refresh(op->m, reterr);
 
-	if (r < 0 || !machine_is_active(op->m))
-		return r < 0 ? r : 0;
-	r = machine_domain_uses(op->m, op->m->cfg, reterr);
-	return r <= 0 ? r : op->m->state == HV_RUNNING;
+	if (r < 0)
+		return r;
+	if (machine_is_active(op->m)) {
+		r = machine_domain_uses(op->m, op->m->cfg, reterr);
+		if (r <= 0 || op->m->state == HV_RUNNING)
+			return r;
+	}
+	return op_disks_written(op, reterr);
 }
 
 static int stop_run(struct op *op, struct err *reterr)
@@ -138,8 +144,7 @@ static int go_back_after_commit(struct op *op, struct err *reterr)
 	return r < 0 ? r : machine_define(op->m, 0, reterr);
 }
 
-/* After a crash the guest may have run on the overlays for a while: memory is
- * loaded onto fresh ones only. */
+/* Memory is loaded onto fresh overlays only. */
 static int restore_run(struct op *op, struct err *reterr)
 {
 	_cleanup_config_ struct config *target = NULL;
@@ -187,7 +192,7 @@ static const struct op_step steps[] = {
 	[DEFINE] = { "define", "updating the domain", define_run, NULL,
 		     "the domain may be of either instant; it is defined again", 0 },
 	[RESTORE] = { "restore", "loading memory", restore_run, NULL,
-		      "the guest runs on the new disks (done), or not: memory is loaded again onto fresh overlays", 0 },
+		      "the guest runs or ran on the new disks (done), or not: memory is loaded again onto fresh overlays", 0 },
 	[CLEANUP] = { "cleanup", "removing the old working disks", remove_old, NULL,
 		      "the old working disks may still be there; they are removed by the list in the record", 0 },
 };
