@@ -251,7 +251,7 @@ int machine_wait_idle(struct machine *m, struct err *reterr)
 		busy = f.job != NULL;
 		hv_foreign_done(&f);
 		if (!busy)
-			return 0;
+			return machine_refresh(m, reterr); /* the job may have ended the guest since we looked */
 		nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
 	}
 }
