@@ -171,7 +171,7 @@ static void check_old_snapshots(struct rig *rig)
 {
 	for (int i = 0; i < rig->n_snaps; i++) {
 		_cleanup_free_ char *path = vmdir_snapshot_config(rig->dir, &rig->snap[i]);
-		_cleanup_free_ char *kept = xasprintf("%s%s", rig->kept, path + strlen(rig->store));
+		_cleanup_free_ char *kept = xasprintf("%s%s", rig->kept, path + strlen(rig->world));
 		_cleanup_free_ char *cmd = xasprintf("cmp -s '%s' '%s'", path, kept);
 
 		if (rig->victim && guid_eq(rig->victim, &rig->snap[i]))

@@ -42,10 +42,14 @@ struct rig *rig_new(void)
 
 	assert_int_equal(scratch_setup(&top), 0);
 	rig->top = top;
-	rig->store = path_join(rig->top, "store");
+	rig->world = path_join(rig->top, "world");
+	rig->store = path_join(rig->world, "store");
+	rig->outside = path_join(rig->world, "outside");
 	rig->kept = path_join(rig->top, "kept");
+	assert_int_equal(mkdir(rig->world, 0711), 0);
 	assert_int_equal(mkdir(rig->store, 0711), 0);
-	rig->hvs = hvs_new(rig->top);
+	assert_int_equal(mkdir(rig->outside, 0711), 0);
+	rig->hvs = hvs_new(rig->outside);
 	rig->kept_hvs = xcalloc(1, sizeof(*rig->kept_hvs));
 	rig->out = mmap(NULL, sizeof(*rig->out), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(rig->out, MAP_FAILED);
@@ -61,7 +65,9 @@ void rig_free(struct rig *rig)
 	vmdir_free(rig->dir);
 	config_free(rig->before);
 	free(rig->kept_hvs);
+	free(rig->world);
 	free(rig->store);
+	free(rig->outside);
 	free(rig->kept);
 	free(rig);
 	scratch_teardown(&top);
@@ -208,7 +214,7 @@ void rig_keep(struct rig *rig)
 {
 	struct hvs_domain *d;
 
-	copy_tree(rig->store, rig->kept);
+	copy_tree(rig->world, rig->kept);
 	hvs_reset(rig->hvs);
 	memcpy(rig->kept_hvs, rig->hvs, sizeof(*rig->hvs));
 	config_free(rig->before);
@@ -221,7 +227,7 @@ void rig_keep(struct rig *rig)
 /* The lock is not part of the world. */
 void rig_put_back(struct rig *rig)
 {
-	copy_tree(rig->kept, rig->store);
+	copy_tree(rig->kept, rig->world);
 	memcpy(rig->hvs->domain, rig->kept_hvs->domain, sizeof(rig->hvs->domain));
 	rig->hvs->violation[0] = '\0';
 	hvs_reset(rig->hvs);
@@ -235,6 +241,8 @@ static void settle_and_look(struct rig *rig, const struct rig_case *c)
 
 	if (left)
 		rig_recover(rig);
+	if (c->find)
+		c->find(rig);
 	rig_check_laws(rig);
 	done = c->look(rig);
 	if (!left && failed)

@@ -31,7 +31,8 @@ struct rig_outcome {
 };
 
 struct rig {
-	char *top, *store, *kept; /* scratch; the store in it; its copy */
+	char *top, *world, *kept; /* scratch; all that may change, in it; its copy */
+	char *store, *outside;    /* in the world: the store; a place for others' disks and NVRAM */
 	struct hv_script *hvs, *kept_hvs;
 	struct rig_outcome *out;
 	struct vmdir *dir;        /* the VM at hand; NULL: not known yet */
@@ -51,6 +52,8 @@ struct rig_case {
 	const struct op_kind *kind;
 	void (*prepare)(struct rig *rig);
 	rig_fn run;
+	/* Finds the VM that was made (NULL: it is known). */
+	void (*find)(struct rig *rig);
 	/* 1: it came about; 0: it did not, and all is as it was; fails if it is neither. */
 	int (*look)(struct rig *rig);
 };
