@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* New working disks over a set of images. */
+#define _GNU_SOURCE
 #include "daemon/op-disks.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #include "common/alloc.h"
@@ -116,6 +118,26 @@ int op_disks_written(const struct op *op, struct err *reterr)
 
 		if (r != 0)
 			return r;
+	}
+	return 0;
+}
+
+/* QEMU locks bytes of every image that it opens. */
+static int held(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+int op_disks_held(const struct op *op)
+{
+	for (int i = 0; i < op_disks_count(op); i++) {
+		_cleanup_free_ char *new = op_disks_path(op, i, "new");
+
+		if (held(new))
+			return 1;
 	}
 	return 0;
 }

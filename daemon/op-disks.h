@@ -29,6 +29,9 @@ _must_check_ int op_disks_in_use(struct op *op, struct err *reterr);
  * negative errno. */
 _must_check_ int op_disks_written(const struct op *op, struct err *reterr);
 
+/* Whether some process has any of the overlays open as QEMU does: 1 or 0. */
+int op_disks_held(const struct op *op);
+
 /* Number of rows; the absolute path of one's old or new image, *owned*. */
 int op_disks_count(const struct op *op);
 char *op_disks_path(const struct op *op, int i, const char *which); /* as op_disks_count(); "old" or "new" */

@@ -301,11 +301,19 @@ static int commit_run(struct op *op, struct err *reterr)
 	return r < 0 ? r : machine_commit(op->m, reterr);
 }
 
-/* libvirt has moved a running domain's definition along already. */
+/* libvirt has moved a running domain's definition along already. A VM that was off
+ * and that somebody started just now runs on its old disks: decide() takes it back. */
 static int define_run(struct op *op, struct err *reterr)
 {
-	int r = was_active(op) ? resume_guest(op, reterr) : 0;
+	int r = was_active(op) ? resume_guest(op, reterr) : machine_refresh(op->m, reterr);
 
+	if (!r && !was_active(op) && machine_is_active(op->m)) {
+		r = op_disks_in_use(op, reterr);
+		if (r == 0)
+			return err_full(reterr, ERR_FAILED, -EBUSY, op->m->cfg->name, NULL, "Take the snapshot again",
+					"VM '%s' was started by somebody else while its snapshot was taken",
+					op->m->cfg->name);
+	}
 	return r < 0 ? r : machine_define(op->m, 0, reterr);
 }
 
@@ -345,30 +353,107 @@ static const struct op_step steps[] = {
 		   "files of a dropped snapshot; they are removed", 0 },
 };
 
+/* 1 if the old disks of a VM that was off were written after the commit: it was
+ * started before the domain was told of the new ones. */
+static int old_disks_written(struct op *op, const struct config *snap, struct err *reterr)
+{
+	_cleanup_err_ struct err err = ERR_INIT;
+	int r = op->m->state == HV_ABSENT ? 1 : op_disks_in_use(op, reterr);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (machine_is_active(op->m))
+		return 1;
+	for (size_t i = 0; !r && i < snap->n_disks; i++) {
+		_cleanup_free_ char *path = machine_disk_path(op->m, &snap->disks[i]);
+
+		r = stamp_check(path, &snap->disks[i].seal, &err);
+	}
+	return r == -ESTALE ? 1 : r < 0 ? err_move(reterr, &err) : 0;
+}
+
+/* Puts the configuration back on the disks that the VM was started on. A save state
+ * of its own keeps the stamps of before: it will be found not to fit any more. */
+static int take_commit_back(struct op *op, const struct config *snap, struct err *reterr)
+{
+	struct config *cfg = op->m->cfg;
+
+	for (size_t i = 0; i < snap->n_disks; i++) {
+		struct config_disk *disk = config_find_disk(cfg, snap->disks[i].target);
+
+		if (!disk)
+			continue;
+		xstrset(&disk->pathname, snap->disks[i].pathname);
+		xstrset(&disk->format, snap->disks[i].format);
+		disk->seal = snap->disks[i].seal;
+		disk->sealed = machine_is_saved(op->m);
+	}
+	cfg->parent = snap->parent;
+	job_warn(op->job, "VM '%s' was started by somebody else before its snapshot was complete; the snapshot is "
+			  "dropped",
+		 cfg->name);
+	return machine_commit(op->m, reterr);
+}
+
+/* After the commit: forward, unless the snapshot's disks are not what they were. */
+static int decide_committed(struct op *op, struct op_way *ret_way, struct err *reterr)
+{
+	_cleanup_config_ struct config *snap = NULL;
+	struct guid guid = op_guid(op, "snapshot");
+	int r = 0;
+
+	ret_way->forward = 1;
+	ret_way->from = DEFINE;
+	ret_way->failed = !guid_eq(&op->m->cfg->parent, &guid);
+	if (was_active(op) || ret_way->failed)
+		return 0;
+	r = machine_snapshot(op->m, &guid, &snap, reterr);
+	if (!r)
+		r = old_disks_written(op, snap, reterr);
+	if (r <= 0)
+		return r;
+	ret_way->forward = 0;
+	return take_commit_back(op, snap, reterr);
+}
+
+/* 1 if the guest is on the overlays: libvirt says so, or it wrote to them. libvirt
+ * does not know when it was killed right after QEMU's switch, or when the domain was
+ * undefined since. */
+static int switched(struct op *op, int *ret_known, struct err *reterr)
+{
+	int r = op_disks_in_use(op, reterr);
+
+	*ret_known = r > 0;
+	if (r == 0)
+		r = op_disks_written(op, reterr);
+	if (r == 0 && machine_is_active(op->m) && op_disks_held(op))
+		return err_full(reterr, ERR_FAILED, -EBUSY, op->m->cfg->name, NULL,
+				"Try again in a moment; if this does not change, shut the guest down",
+				"it cannot be told yet which disks the guest of VM '%s' uses: QEMU has opened the new "
+				"ones, libvirt names the old ones",
+				op->m->cfg->name);
+	return r;
+}
+
 /* Committed, or the guest writes to the overlays already (which nobody can take
  * back): forward. Else back. */
 static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
 {
 	_cleanup_free_ char *tmp = snap_file(op, ".vsv.tmp"), *vsv = snap_file(op, ".vsv");
-	struct guid snap = op_guid(op, "snapshot");
-	int r;
+	int known = 0, r;
 
-	if (op_disks_are_in(op, op->m->cfg)) {
-		ret_way->forward = 1;
-		ret_way->from = DEFINE;
-		ret_way->failed = !guid_eq(&op->m->cfg->parent, &snap);
-		return 0;
-	}
+	if (op_disks_are_in(op, op->m->cfg))
+		return decide_committed(op, ret_way, reterr);
 	if (!was_active(op))
 		return 0;
 	r = machine_wait_idle(op->m, reterr);
 	if (!r)
-		r = op_disks_in_use(op, reterr);
+		r = switched(op, &known, reterr);
 	if (r <= 0)
 		return r;
 	/* edits of the domain since the configuration was written belong to the snapshot */
 	op_disks_point(op, op->m->cfg);
-	r = machine_take_domain(op->m, reterr);
+	r = known ? machine_take_domain(op->m, reterr) : 0;
 	if (r < 0)
 		return r;
 	ret_way->forward = 1;

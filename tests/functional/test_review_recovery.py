@@ -104,3 +104,54 @@ def test_guest_that_ended_after_an_apply(lab):
     lab.daemon.start()
     assert machine.state() == "shutoff" and machine.numbers() == at
     assert machine.config().parent == snapshot
+
+
+def test_started_on_the_old_disks(lab):
+    """An off VM is started after the commit, before the domain knows of the new disks: it stays on the disks that
+    it writes, and the snapshot, whose disks they are, is dropped."""
+    machine = lab.adopted()
+    machine.start()
+    machine.serial.reach(3)
+    machine.stop()
+    before = machine.config().disk_paths()
+    killed(lab, "kill-after:snapshot-create.commit", "snapshot", "create", machine.name, "--name", "new")
+    machine.serial.mark()
+    lab.hv.virsh("start", machine.name)
+    machine.serial.ticks(3)
+    lab.daemon.start()
+    assert machine.snapshots() == {} and machine.config().disk_paths() == before
+    machine.serial.ticks(3)
+    machine.stop()
+    at = machine.numbers()
+    machine.snapshot("again")
+    machine.serial.mark()
+    machine.vm("start")
+    assert machine.serial.wait(lambda line: line.kind == "boot", "a boot").disks == at
+
+
+def test_started_and_ended_on_the_old_disks(lab):
+    machine = lab.adopted()
+    killed(lab, "kill-after:snapshot-create.commit", "snapshot", "create", machine.name, "--name", "new")
+    run_by_virsh(lab, machine)
+    lab.daemon.start()
+    at = machine.numbers()
+    assert machine.snapshots() == {} and at[0] > 2
+    machine.serial.mark()
+    machine.vm("start")
+    assert machine.serial.wait(lambda line: line.kind == "boot", "a boot").disks == at
+
+
+def test_ended_and_undefined_after_the_switch(lab):
+    """No domain is left to ask: the guest wrote to the new disks, so they are the VM's."""
+    machine = lab.adopted(start=True)
+    machine.serial.reach(3)
+    killed(lab, "kill-after:snapshot-create.capture", "snapshot", "create", machine.name, "--name", "new")
+    machine.serial.ticks(3)
+    last = machine.serial.lines()[-1].ram
+    lab.hv.virsh("destroy", machine.name)
+    lab.hv.virsh("undefine", machine.name)
+    lab.daemon.start()
+    assert machine.numbers()[0] >= last and set(machine.snapshots()) == {"new"}
+    machine.serial.mark()
+    machine.vm("start")
+    assert machine.serial.wait(lambda line: line.kind == "boot", "a boot").disks[0] >= last
