@@ -104,26 +104,24 @@ static int scan(struct catalog *cat, struct err *reterr)
 	return drop_gone(cat, reterr);
 }
 
-static int64_t mix(int64_t h, const char *path)
+static uint64_t mix(uint64_t h, const char *path)
 {
 	struct stat st;
 
 	if (stat(path, &st) < 0)
-		return h * 31 + errno;
-	h = h * 1000003 + st.st_mtim.tv_sec;
-	h = h * 1000003 + st.st_mtim.tv_nsec;
-	h = h * 1000003 + (int64_t)st.st_ino;
-	return h * 1000003 + (S_ISDIR(st.st_mode) ? 0 : st.st_size);
+		return h * 31 + (uint64_t)errno;
+	h = h * 1000003 + (uint64_t)st.st_mtim.tv_sec;
+	h = h * 1000003 + (uint64_t)st.st_mtim.tv_nsec;
+	h = h * 1000003 + (uint64_t)st.st_ino;
+	return h * 1000003 + (S_ISDIR(st.st_mode) ? 0 : (uint64_t)st.st_size);
 }
 
 /* Identifies the state of all documents of a VM; never 0. */
 static int64_t files_stamp(const struct vmdir *dir)
 {
 	_cleanup_free_ char *config = vmdir_config(dir), *snapshots = vmdir_snapshots_dir(dir);
-	uint64_t h = 1469598103;
+	uint64_t h = mix(mix(1469598103, config), snapshots);
 
-	h = (uint64_t)mix((int64_t)h, config);
-	h = (uint64_t)mix((int64_t)h, snapshots);
 	return (int64_t)(h & 0x7fffffffffffffff) | 1;
 }
 
