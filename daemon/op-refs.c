@@ -80,6 +80,16 @@ void op_refs_plan_file(struct intent *in, const struct machine *m, const char *p
 	intent_set(in, "removes", "%ld", n + 1);
 }
 
+/* Only what vmsnap made goes: differencing images. A base disk stays where it is
+ * (the admin's own, attached after the snapshot that is applied: its only copy), as
+ * does what lies outside (law 7). */
+static int is_ours(const struct machine *m, const char *path)
+{
+	_cleanup_free_ char *images = vmdir_avhd_dir(m->dir), *dir = path_dirname(path);
+
+	return vmdir_contains(m->dir, path) && strcmp(dir, images) == 0;
+}
+
 /* leaving: the configuration whose disks may become orphans. */
 static void plan_orphans(struct intent *in, const struct machine *m, const struct holders *h,
 			 const struct config *leaving)
@@ -87,12 +97,12 @@ static void plan_orphans(struct intent *in, const struct machine *m, const struc
 	_cleanup_strv_ char **orphans = h->incomplete ? NULL : refs_orphans(h->refs);
 
 	for (size_t i = 0; orphans && orphans[i]; i++)
-		if (vmdir_contains(m->dir, orphans[i])) /* law 7: what lies outside is not ours */
+		if (is_ours(m, orphans[i]))
 			op_refs_plan_file(in, m, orphans[i]);
 	for (size_t i = 0; h->incomplete && i < leaving->n_disks; i++) {
 		_cleanup_free_ char *path = machine_disk_path(m, &leaving->disks[i]);
 
-		if (vmdir_contains(m->dir, path) && !named_by_snapshot(h, &leaving->disks[i], leaving))
+		if (is_ours(m, path) && !named_by_snapshot(h, &leaving->disks[i], leaving))
 			op_refs_plan_file(in, m, path);
 	}
 }

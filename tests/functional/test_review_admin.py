@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the admin has beside vmsnap, and what goes wrong behind the commit point, costs nobody a machine."""
+import os
+
+import pytest
+from vmsnaptest import disk
+from vmsnaptest.daemon import REFUSED, CtlError
+
+EFI = """<os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type>
+  <firmware><feature enabled='no' name='secure-boot'/></firmware></os><features><acpi/></features>"""
+VARS_SIZE = 540672
+
+
+def put(path, byte, size=VARS_SIZE):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as f:
+        f.write(byte * size)
+
+
+def first_byte(path):
+    with open(path, "rb") as f:
+        return f.read(1)
+
+
+def test_attached_disk_outlives_an_apply(lab):
+    """A disk that the admin put into the VM directory and attached is his: its only copy stays."""
+    machine = lab.machine()
+    one = machine.snapshot("one")["id"]
+    extra = os.path.join(machine.root, "extra.qcow2")
+    disk.create(extra, "qcow2", "4M")
+    lab.virsh("attach-disk", machine.name, extra, "vdb", "--config", "--subdriver", "qcow2")
+    machine.vm("start")
+    machine.stop()
+    assert "vdb" in machine.config().disk_paths()
+    machine.apply(one)
+    assert os.path.exists(extra) and "vdb" not in machine.config().disk_paths()
+    os.remove(extra)  # it belongs to nothing now
+
+
+def test_delete_with_a_managed_save(lab):
+    """libvirt would not undefine it: refused while the VM is still whole."""
+    machine = lab.machine(start=True)
+    machine.snapshot("one")
+    lab.virsh("managedsave", machine.name)
+    with pytest.raises(CtlError) as refused:
+        machine.vm("delete", "--yes")
+    assert refused.value.code == REFUSED and "managed save" in refused.value.message
+    assert set(machine.snapshots()) == {"one"}
+    lab.virsh("managedsave-remove", machine.name)
+    machine.vm("delete", "--yes")
+    assert machine.domain() is None
+
+
+def test_definition_that_libvirt_does_not_take(lab):
+    """An apply that fails behind its commit puts the VM back on the disks that it had; nothing stays unsettled."""
+    machine = lab.adopted(start=True)
+    machine.serial.reach(3)
+    snapshot = machine.snapshot("first", "--no-memory")["id"]
+    machine.serial.ticks(2)
+    path = os.path.join(machine.root, "Snapshots", snapshot + ".xml")
+    with open(path) as f:
+        text = f.read()
+    with open(path, "w") as f:
+        f.write(text.replace("arch=\"x86_64\"", "arch=\"m68k\""))
+    before = machine.config().disk_paths()
+    with pytest.raises(CtlError):
+        machine.apply(snapshot)
+    assert not lab.daemon.intents() and machine.config().disk_paths() == before
+    machine.serial.mark()
+    machine.vm("start")
+    assert machine.serial.wait(lambda line: line.kind == "boot", "a boot").disks[0] > 2
+    with open(path, "w") as f:
+        f.write(text)
+    machine.apply(snapshot)
+
+
+def test_damaged_nvram_copy(lab):
+    """Found before the present machine is ended."""
+    machine = lab.machine("uefi", "--uefi")
+    guid = machine.config().guid
+    live = os.path.join(machine.root, "Virtual Machines", guid, guid + "_VARS.fd")
+    put(live, b"1")
+    snapshot = machine.snapshot("one")["id"]
+    os.truncate(os.path.join(machine.root, "Snapshots", snapshot, snapshot + "_VARS.fd"), 100)
+    before = machine.config().disk_paths()
+    with pytest.raises(CtlError) as failed:
+        machine.apply(snapshot)
+    assert failed.value.code == REFUSED and "_VARS.fd" in failed.value.message
+    assert machine.config().disk_paths() == before and not lab.daemon.intents()
