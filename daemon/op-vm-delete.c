@@ -172,6 +172,10 @@ static int plan(struct machine *m, int force, struct intent *in, struct err *ret
 	if (machine_is_active(m) && !force)
 		return err_full(reterr, ERR_REFUSED, -EBUSY, m->cfg->name, NULL, "Stop it first, or use --force",
 				"VM '%s' cannot be deleted while it runs", m->cfg->name);
+	/* libvirt undefines no domain that has one of these, and then it would be too late */
+	r = machine_refuse_foreign(m, reterr);
+	if (r < 0)
+		return r;
 	r = machine_snapshots(m, &snaps, &n, &unreadable, reterr);
 	if (r < 0)
 		return r;
