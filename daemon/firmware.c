@@ -154,6 +154,20 @@ static int check_size(const struct machine *m, const struct config_fw *fw, const
 			(long long)st.st_size, (long long)fw->size);
 }
 
+int firmware_check(const struct machine *m, const struct config *snap, struct err *reterr)
+{
+	const struct config_fw *const all[] = { &snap->nvram, &snap->tpm };
+	int r = 0;
+
+	for (size_t i = 0; !r && i < ARRAY_SIZE(all); i++) {
+		_cleanup_free_ char *copy = all[i]->copy ? vmdir_resolve(m->dir, all[i]->copy) : NULL;
+
+		if (copy)
+			r = check_size(m, all[i], copy, reterr);
+	}
+	return r;
+}
+
 static int restore_one(const struct machine *m, const struct config_fw *fw, const char *live, struct err *reterr)
 {
 	_cleanup_free_ char *copy = NULL;

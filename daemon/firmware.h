@@ -18,6 +18,10 @@ void firmware_describe(const struct machine *m, struct config *snap);
 /* Removes the copies. Returns 0 or negative errno. */
 _must_check_ int firmware_remove_copies(const struct machine *m, const struct guid *snap, struct err *reterr);
 
+/* Checks that a snapshot's copies are there, as large as they were: before an apply
+ * ends the present machine. Returns 0 or negative errno (ERR_DRIFT). */
+_must_check_ int firmware_check(const struct machine *m, const struct config *snap, struct err *reterr);
+
 /* Puts a snapshot's copies in the live places, with owner and mode as they were;
  * what did not exist then is removed. The domain must be off. Returns 0 or negative errno. */
 _must_check_ int firmware_restore(const struct machine *m, const struct config *snap, struct err *reterr);

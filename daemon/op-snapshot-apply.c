@@ -11,6 +11,7 @@
 #include "daemon/op-disks.h"
 #include "daemon/op-refs.h"
 #include "daemon/op-snapshot.h"
+#include "xmlcfg/domain.h"
 
 static int load_target(struct op *op, struct config **ret_cfg, struct err *reterr)
 {
@@ -44,6 +45,29 @@ static int before_undo(struct op *op, struct err *reterr)
 	return r < 0 ? r : file_remove(path, reterr);
 }
 
+/* Where the hypervisor itself names firmware state it does so by the VM's present
+ * name and its own present place, not by those of the snapshot's day. */
+static int place_firmware(struct op *op, struct config *target, struct err *reterr)
+{
+	_cleanup_domain_ struct domain *dom = NULL;
+	_cleanup_free_ char *nvram = hv_nvram_path(op->daemon->hv, target->name);
+	_cleanup_free_ char *tpm = hv_tpm_dir(op->daemon->hv, &op->m->dir->guid);
+	struct domain_firmware fw;
+	int r = domain_parse(target->domain_xml, &dom, reterr);
+
+	if (r < 0)
+		return r;
+	domain_get_firmware(dom, &fw);
+	if (target->nvram.live && nvram && !fw.nvram) {
+		cleanup_free(&target->nvram.live);
+		target->nvram.live = vmdir_store_path(op->m->dir, nvram);
+	}
+	if (target->tpm.live && tpm)
+		xstrset(&target->tpm.live, tpm);
+	domain_firmware_done(&fw);
+	return 0;
+}
+
 /* The snapshot's configuration as the VM's: identity is the VM's own, all else
  * exactly as it was. */
 static int commit_run(struct op *op, struct err *reterr)
@@ -68,6 +92,9 @@ static int commit_run(struct op *op, struct err *reterr)
 	cleanup_free(&target->capture.reason);
 	cleanup_free(&target->capture.level);
 	op_disks_point(op, target);
+	r = place_firmware(op, target, reterr);
+	if (r < 0)
+		return r;
 	config_free(op->m->cfg);
 	op->m->cfg = TAKE_PTR(target);
 	return machine_commit(op->m, reterr);
@@ -90,6 +117,48 @@ static int already_restored(struct op *op, struct err *reterr)
 	return op_disks_written(op, reterr);
 }
 
+/* 1 if the present machine was not ended yet: it runs on as it was. */
+static int still_runs(struct op *op, const struct config *before, struct err *reterr)
+{
+	int r = machine_refresh(op->m, reterr);
+
+	return r < 0 || !machine_is_active(op->m) ? r : machine_domain_uses(op->m, before, reterr);
+}
+
+static int go_back_after_commit(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *path = before_path(op);
+	_cleanup_config_ struct config *before = NULL;
+	int runs = 0, r = config_read(path, &before, reterr);
+
+	if (!r)
+		runs = r = still_runs(op, before, reterr);
+	if (r == 0 && machine_is_active(op->m))
+		r = hv_destroy(op->daemon->hv, &op->m->dir->guid, reterr);
+	if (r < 0)
+		return r;
+	config_free(op->m->cfg);
+	op->m->cfg = TAKE_PTR(before);
+	r = runs ? 0 : firmware_put_back(op->m, reterr);
+	if (!r)
+		r = machine_commit(op->m, reterr);
+	if (!r)
+		r = machine_define(op->m, 0, reterr);
+	if (!r)
+		job_warn(op->job, runs ? "the VM runs on as it was" :
+					 "the VM is off, on the disks that it had before");
+	return r;
+}
+
+/* What fails behind the commit (the guest cannot be ended, libvirt does not take the
+ * old definition, the memory cannot be loaded) puts the old configuration back. */
+static int or_go_back(struct op *op, int r)
+{
+	if (r < 0)
+		ignore_result(go_back_after_commit(op, NULL)); /* if even that fails, the record stays */
+	return r;
+}
+
 static int stop_run(struct op *op, struct err *reterr)
 {
 	int r = already_restored(op, reterr);
@@ -97,7 +166,21 @@ static int stop_run(struct op *op, struct err *reterr)
 	if (r != 0)
 		return r < 0 ? r : 0;
 	r = machine_is_active(op->m) ? hv_destroy(op->daemon->hv, &op->m->dir->guid, reterr) : 0;
-	return r < 0 ? r : machine_refresh(op->m, reterr);
+	return or_go_back(op, r < 0 ? r : machine_refresh(op->m, reterr));
+}
+
+/* Keeps the present machine's firmware state: it is where that machine had it. */
+static int keep_firmware(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *path = before_path(op);
+	_cleanup_config_ struct config *before = NULL;
+	struct machine present = *op->m;
+	int r = config_read(path, &before, reterr);
+
+	if (r < 0)
+		return r;
+	present.cfg = before;
+	return firmware_keep(&present, reterr);
 }
 
 static int firmware_run(struct op *op, struct err *reterr)
@@ -107,10 +190,15 @@ static int firmware_run(struct op *op, struct err *reterr)
 
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = firmware_keep(op->m, reterr);
+	r = keep_firmware(op, reterr);
 	if (!r)
 		r = load_target(op, &target, reterr);
-	return r < 0 ? r : firmware_restore(op->m, target, reterr);
+	if (!r) {
+		xstrset(&target->nvram.live, op->m->cfg->nvram.live);
+		xstrset(&target->tpm.live, op->m->cfg->tpm.live);
+		r = firmware_restore(op->m, target, reterr);
+	}
+	return or_go_back(op, r);
 }
 
 static int define_run(struct op *op, struct err *reterr)
@@ -119,29 +207,7 @@ static int define_run(struct op *op, struct err *reterr)
 
 	if (r != 0)
 		return r < 0 ? r : 0;
-	return machine_define(op->m, 1, reterr);
-}
-
-/* Memory that cannot be loaded: the old configuration is put back, with its
- * disks; the guest was ended, so it is off. */
-static int go_back_after_commit(struct op *op, struct err *reterr)
-{
-	_cleanup_free_ char *path = before_path(op);
-	_cleanup_config_ struct config *before = NULL;
-	int r = config_read(path, &before, reterr);
-
-	if (!r)
-		r = machine_refresh(op->m, reterr);
-	if (!r && machine_is_active(op->m))
-		r = hv_destroy(op->daemon->hv, &op->m->dir->guid, reterr);
-	if (r < 0)
-		return r;
-	config_free(op->m->cfg);
-	op->m->cfg = TAKE_PTR(before);
-	r = firmware_put_back(op->m, reterr);
-	if (!r)
-		r = machine_commit(op->m, reterr);
-	return r < 0 ? r : machine_define(op->m, 0, reterr);
+	return or_go_back(op, machine_define(op->m, 1, reterr));
 }
 
 /* Memory is loaded onto fresh overlays only. */
@@ -161,9 +227,7 @@ static int restore_run(struct op *op, struct err *reterr)
 	vsv = vmdir_resolve(op->m->dir, target->state.vsv);
 	if (!r)
 		r = memory_restore(op->m, op->m->cfg, vsv, op->job, reterr);
-	if (r < 0 && go_back_after_commit(op, NULL) == 0)
-		job_warn(op->job, "the VM is off, on the disks that it had before");
-	return r;
+	return or_go_back(op, r);
 }
 
 static int remove_old(struct op *op, struct err *reterr)
@@ -233,6 +297,8 @@ static int plan(struct machine *m, const struct guid *snap, struct job *job, str
 		r = machine_check_disks(m, target, reterr);
 	if (!r && target->state.vsv)
 		r = memory_verify(m, target, job, reterr);
+	if (!r)
+		r = firmware_check(m, target, reterr);
 	if (r < 0)
 		return r;
 	intent_set(in, "snapshot", "%s", snap->s);
