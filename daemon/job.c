@@ -436,8 +436,11 @@ void jobs_free(struct jobs *jobs)
 		jobs->watches = w->next;
 		cleanup_free(&w);
 	}
-	for (size_t i = 0; i < jobs->n; i++)
+	for (size_t i = 0; i < jobs->n; i++) {
+		if (jobs->list[i]->v.state == JOB_QUEUED)
+			job_unref(jobs->list[i]); /* the reference of a worker that never took it */
 		job_unref(jobs->list[i]);
+	}
 	cleanup_free(&jobs->list);
 	strv_free(jobs->holds);
 	pthread_cond_destroy(&jobs->ended);
