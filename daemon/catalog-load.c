@@ -40,6 +40,14 @@ static void fill_snapshot(const struct vmdir *dir, const struct config *cfg, str
 	row->disk_bytes = disks_allocated(dir, cfg);
 }
 
+/* What is wrong with the document at path; the list has no place for the file beside the text. */
+static void note_problem(struct catalog_entry *e, const char *path, struct err *err)
+{
+	if (!strstr(err->message, path))
+		err_prefix(err, "'%s'", path);
+	strv_push(&e->problems, err_text(err));
+}
+
 /* A snapshot that cannot be read is left out of the rows and named in the problems. */
 static int load_snapshots(struct catalog_entry *e, struct index_snapshot **ret_rows, size_t *ret_n, struct err *reterr)
 {
@@ -61,7 +69,7 @@ static int load_snapshots(struct catalog_entry *e, struct index_snapshot **ret_r
 			r = err_set(&err, ERR_BAD_DATA, -EBADMSG, "'%s' is not the configuration of snapshot %s", path,
 				    guids[i].s);
 		if (r < 0) {
-			strv_push(&e->problems, err_text(&err));
+			note_problem(e, path, &err);
 			continue;
 		}
 		fill_snapshot(e->dir, cfg, &rows[count++]);
@@ -82,7 +90,7 @@ static void fill_vm(struct catalog_entry *e, int64_t stamp, struct index_vm *row
 	row->root = xstrdup(e->dir->root);
 	row->stamp = stamp;
 	if (config_read(path, &cfg, &err) < 0) {
-		strv_push(&e->problems, err_text(&err));
+		note_problem(e, path, &err);
 		row->name = xstrdup(path_basename(e->dir->root));
 		row->stamp = 0;
 		return;
