@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Renaming a VM that is off: configuration, domain, and NVRAM that libvirt keeps
- * under the domain's name. The directory keeps its name. */
+/* Renaming a VM that is off: domain, NVRAM that libvirt keeps under the domain's
+ * name, configuration. What libvirt may refuse comes before the commit. The
+ * directory keeps its name. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/alloc.h"
@@ -9,6 +13,46 @@
 #include "daemon/daemon.h"
 #include "daemon/op-vm.h"
 #include "xmlcfg/domain.h"
+
+static int domain_run(struct op *op, struct err *reterr)
+{
+	return hv_rename(op->daemon->hv, &op->m->dir->guid, intent_get(op->intent, "new"), reterr);
+}
+
+static int domain_undo(struct op *op, struct err *reterr)
+{
+	if (op->m->state == HV_ABSENT)
+		return 0;
+	return hv_rename(op->daemon->hv, &op->m->dir->guid, intent_get(op->intent, "old"), reterr);
+}
+
+/* Moves a file to a name that is free; one that is not there was moved already. */
+static int move(const char *from, const char *to, struct err *reterr)
+{
+	_cleanup_free_ char *dir = NULL;
+
+	if (!from || !to || path_exists(from) != 1)
+		return 0;
+	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) < 0)
+		return err_file(reterr, errno, from, "cannot rename the NVRAM file '%s' to '%s'", from, to);
+	dir = path_dirname(to);
+	return path_fsync(dir, reterr);
+}
+
+/* libvirt does not move NVRAM that it names after the domain. */
+static int nvram_run(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *old = op_path(op, "nvram.old"), *new = op_path(op, "nvram.new");
+
+	return move(old, new, reterr);
+}
+
+static int nvram_undo(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *old = op_path(op, "nvram.old"), *new = op_path(op, "nvram.new");
+
+	return op_flag(op, "nvram.was") ? move(new, old, reterr) : 0;
+}
 
 static int commit_run(struct op *op, struct err *reterr)
 {
@@ -26,37 +70,35 @@ static int commit_run(struct op *op, struct err *reterr)
 	return machine_commit(op->m, reterr);
 }
 
-static int domain_run(struct op *op, struct err *reterr)
-{
-	return hv_rename(op->daemon->hv, &op->m->dir->guid, intent_get(op->intent, "new"), reterr);
-}
-
-/* libvirt does not move NVRAM that it names after the domain. */
-static int nvram_run(struct op *op, struct err *reterr)
-{
-	_cleanup_free_ char *old = op_path(op, "nvram.old"), *new = op_path(op, "nvram.new");
-
-	if (!old || !new || path_exists(old) != 1)
-		return 0;
-	if (rename(old, new) < 0)
-		return err_file(reterr, errno, old, "cannot rename the NVRAM file '%s' to '%s'", old, new);
-	return 0;
-}
+enum { DOMAIN, NVRAM, COMMIT };
 
 static const struct op_step steps[] = {
-	{ "commit", "committing", commit_run, NULL,
-	  "the VM's document has the old name (back) or the new one (forward)", 1 },
-	{ "domain", "renaming the domain", domain_run, NULL,
-	  "the domain may have either name; it is renamed again", 0 },
-	{ "nvram", "renaming NVRAM", nvram_run, NULL,
-	  "the file may have either name; it is renamed if it is there", 0 },
+	[DOMAIN] = { "domain", "renaming the domain", domain_run, domain_undo,
+		     "the domain may have either name; it gets the old one back", 1 },
+	[NVRAM] = { "nvram", "renaming NVRAM", nvram_run, nvram_undo,
+		    "the file may have either name; it gets the old one back", 0 },
+	[COMMIT] = { "commit", "committing", commit_run, NULL,
+		     "the VM's document has the old name (back) or the new one (done)", 0 },
 };
 
-static int decide(struct op *op, struct op_way *ret_way, struct err *reterr _unused_)
+/* A guest that was started under its new name has that name's NVRAM in use: forward. */
+static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
 {
-	ret_way->forward = strcmp(op->m->cfg->name, intent_get(op->intent, "new")) == 0;
-	ret_way->from = 1;
-	return 0;
+	struct hv_domain *domains = NULL;
+	const char *new = intent_get(op->intent, "new");
+	size_t n = 0;
+	int r = 0;
+
+	ret_way->from = COMMIT;
+	ret_way->forward = strcmp(op->m->cfg->name, new) == 0;
+	if (ret_way->forward || !machine_is_active(op->m))
+		return 0;
+	r = hv_list(op->daemon->hv, &domains, &n, reterr);
+	for (size_t i = 0; !r && i < n; i++)
+		if (guid_eq(&domains[i].guid, &op->m->dir->guid) && strcmp(domains[i].name, new) == 0)
+			ret_way->forward = 1;
+	hv_domains_free(domains, n);
+	return r;
 }
 
 const struct op_kind op_vm_rename = {
@@ -87,9 +129,36 @@ static int refuse_taken(struct machine *m, const char *name, struct err *reterr)
 	return r;
 }
 
+/* NVRAM moves along where libvirt finds it by the domain's name; one that the
+ * document names stays where it is, and so does a file of somebody else's. */
+static int plan_nvram(struct machine *m, const char *name, struct intent *in, struct err *reterr)
+{
+	_cleanup_free_ char *by_name = hv_nvram_path(m->daemon->hv, m->cfg->name), *live = NULL, *renamed = NULL;
+	_cleanup_domain_ struct domain *dom = NULL;
+	struct domain_firmware fw;
+	int named, r = domain_parse(m->cfg->domain_xml, &dom, reterr);
+
+	if (r < 0 || !m->cfg->nvram.live || !by_name)
+		return r;
+	domain_get_firmware(dom, &fw);
+	named = fw.nvram != NULL;
+	domain_firmware_done(&fw);
+	live = vmdir_resolve(m->dir, m->cfg->nvram.live);
+	if (named || strcmp(live, by_name) != 0)
+		return 0;
+	renamed = hv_nvram_path(m->daemon->hv, name);
+	if (path_exists(renamed) != 0)
+		return err_full(reterr, ERR_REFUSED, -EEXIST, m->cfg->name, renamed, "Choose another name, or move it away",
+				"VM '%s' cannot be renamed to '%s': there is an NVRAM file of that name already",
+				m->cfg->name, name);
+	intent_set(in, "nvram.old", "%s", live);
+	intent_set(in, "nvram.new", "%s", renamed);
+	intent_set(in, "nvram.was", "%d", path_exists(live) == 1);
+	return 0;
+}
+
 static int plan(struct machine *m, const char *name, struct job *job, struct intent *in, struct err *reterr)
 {
-	_cleanup_free_ char *by_name = NULL, *live = NULL;
 	int r = config_check_vm_name(name, reterr);
 
 	if (!r && machine_is_active(m))
@@ -105,15 +174,7 @@ static int plan(struct machine *m, const char *name, struct job *job, struct int
 		return r;
 	intent_set(in, "old", "%s", m->cfg->name);
 	intent_set(in, "new", "%s", name);
-	by_name = hv_nvram_path(m->daemon->hv, m->cfg->name);
-	live = m->cfg->nvram.live ? vmdir_resolve(m->dir, m->cfg->nvram.live) : NULL;
-	if (live && by_name && strcmp(live, by_name) == 0) {
-		_cleanup_free_ char *renamed = hv_nvram_path(m->daemon->hv, name);
-
-		intent_set(in, "nvram.old", "%s", live);
-		intent_set(in, "nvram.new", "%s", renamed);
-	}
-	return 0;
+	return plan_nvram(m, name, in, reterr);
 }
 
 int vm_rename(struct daemon *daemon, const struct vmdir *dir, const char *name, struct job *job, struct err *reterr)
