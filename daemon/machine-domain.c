@@ -213,6 +213,35 @@ static void take_firmware(struct machine *m, const struct domain_firmware *fw)
 		m->cfg->tpm.live = hv_tpm_dir(m->daemon->hv, &m->dir->guid);
 }
 
+/* The admin renamed the domain. NVRAM that libvirt finds by the domain's name is not
+ * moved by it: the next start begins with another file. */
+static int take_name(struct machine *m, const char *xml, struct err *reterr)
+{
+	_cleanup_domain_ struct domain *dom = NULL;
+	_cleanup_free_ char *name = NULL, *live = NULL, *by_name = NULL;
+	int r = domain_parse(xml, &dom, reterr);
+
+	name = r < 0 ? NULL : domain_name(dom);
+	if (!name || strcmp(name, m->cfg->name) == 0)
+		return r;
+	r = config_check_vm_name(name, reterr);
+	if (r < 0) {
+		err_hint(reterr, "Give the domain a plain name with 'virsh domrename'");
+		return r;
+	}
+	strv_push(&m->notes, xasprintf("the domain was renamed: VM '%s' is '%s' now", m->cfg->name, name));
+	live = m->cfg->nvram.live ? vmdir_resolve(m->dir, m->cfg->nvram.live) : NULL;
+	by_name = hv_nvram_path(m->daemon->hv, m->cfg->name);
+	if (live && by_name && strcmp(live, by_name) == 0) {
+		strv_push(&m->notes, xasprintf("libvirt left its UEFI variables in '%s': move them to the new name, or "
+					       "it starts with empty ones",
+					       live));
+		cleanup_free(&m->cfg->nvram.live);
+	}
+	xstrset(&m->cfg->name, name);
+	return 0;
+}
+
 static void take_blocker(struct machine *m)
 {
 	_cleanup_domain_ struct domain *dom = NULL;
@@ -255,7 +284,9 @@ int machine_take_domain(struct machine *m, struct err *reterr)
 		r = compare_disks(m, &inactive, &moved, reterr);
 	if (!r && moved)
 		r = define_again(m, "the VM directory had been moved", reterr);
-	else if (!r) {
+	else if (!r)
+		r = take_name(m, xml, reterr);
+	if (!r && !moved) {
 		drop_removed(m, &live, &inactive);
 		xstrset(&m->cfg->domain_xml, xml);
 		take_firmware(m, &fw);

@@ -5,6 +5,7 @@ import os
 import pytest
 from vmsnaptest import disk
 from vmsnaptest.daemon import REFUSED, CtlError
+from vmsnaptest.machine import PREFIX, Machine
 
 EFI = """<os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type>
   <firmware><feature enabled='no' name='secure-boot'/></firmware></os><features><acpi/></features>"""
@@ -87,3 +88,58 @@ def test_damaged_nvram_copy(lab):
         machine.apply(snapshot)
     assert failed.value.code == REFUSED and "_VARS.fd" in failed.value.message
     assert machine.config().disk_paths() == before and not lab.daemon.intents()
+
+
+def efi_domain(lab, nvram=""):
+    """A domain with firmware='efi', adopted; the directory where libvirt keeps UEFI variables by domain name."""
+    if lab.hv.name != "embed":
+        pytest.skip("libvirtd's own directory is not the test's to write to")
+    where = os.path.join(lab.hv.root, "lib/qemu/nvram")
+    name = Machine(lab, PREFIX + "efi", lab.path("efi.log"))
+    head = EFI.replace("</os>", nvram.format(path=f"{where}/{name.name}_VARS.fd") + "</os>")
+    lab.define(lab.domain_xml("efi", lab.two_disk_images("efi"), memory=96, head=head))
+    put(f"{where}/{name.name}_VARS.fd", b"1")
+    lab.ctl("vm", "adopt", name.name)
+    return name, where
+
+
+def test_snapshot_of_a_vm_that_was_renamed_since(lab):
+    """NVRAM goes back to where libvirt looks for it under the present name."""
+    machine, where = efi_domain(lab)
+    snapshot = machine.snapshot("one")["id"]
+    old, new = (f"{where}/{name}_VARS.fd" for name in (machine.name, PREFIX + "renamed"))
+    lab.ctl("vm", "rename", machine.name, PREFIX + "renamed")
+    machine.name = PREFIX + "renamed"
+    assert first_byte(new) == b"1" and not os.path.exists(old)
+    put(new, b"2")
+    machine.apply(snapshot)
+    assert first_byte(new) == b"1" and not os.path.exists(old)
+
+
+def test_rename_onto_nvram_of_somebody_else(lab):
+    machine, where = efi_domain(lab)
+    other = f"{where}/{PREFIX}renamed_VARS.fd"
+    put(other, b"X")
+    with pytest.raises(CtlError) as refused:
+        lab.ctl("vm", "rename", machine.name, PREFIX + "renamed")
+    assert refused.value.code == REFUSED and first_byte(other) == b"X"
+    assert machine.domain() and machine.config().name == machine.name
+
+
+def test_rename_with_nvram_that_the_document_names(lab):
+    """The document goes on naming it, so it stays there."""
+    machine, where = efi_domain(lab, "<nvram>{path}</nvram>")
+    path = f"{where}/{machine.name}_VARS.fd"
+    lab.ctl("vm", "rename", machine.name, PREFIX + "renamed")
+    machine.name = PREFIX + "renamed"
+    assert first_byte(path) == b"1" and path in machine.domain().defined
+
+
+def test_renamed_by_virsh(lab):
+    """The new name is the VM's; operations do not fail over it."""
+    machine = lab.adopted()
+    machine.snapshot("one")
+    lab.virsh("domrename", machine.name, PREFIX + "other")
+    lab.ctl("snapshot", "create", machine.config().guid, "--name", "two")
+    machine.name = PREFIX + "other"
+    assert set(machine.snapshots()) == {"one", "two"} and not lab.daemon.intents()
