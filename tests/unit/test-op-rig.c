@@ -12,6 +12,9 @@
 #include "daemon/loop.h"
 #include "daemon/pauses.h"
 #include "daemon/recover.h"
+#include "xmlcfg/domain.h"
+
+#define UUID "11112222-3333-4444-5555-666677778888"
 
 struct life {
 	struct rig *rig;
@@ -71,6 +74,39 @@ void rig_free(struct rig *rig)
 	free(rig->kept);
 	free(rig);
 	scratch_teardown(&top);
+}
+
+/* ---- what others made */
+
+void rig_make_disk(struct rig *rig, const char *name, const char *format)
+{
+	_cleanup_free_ char *cmd = xasprintf("qemu-img create -q -f %s '%s/%s' 1M", format, rig->outside, name);
+
+	assert_int_equal(system(cmd), 0);
+}
+
+void rig_define(struct rig *rig, const char *format, int uefi)
+{
+	_cleanup_free_ char *root = path_join(rig->store, "t"), *disk = xasprintf("%s/d.%s", rig->outside, format);
+	_cleanup_free_ char *nvram = path_join(rig->outside, "t_VARS.fd"), *xml = NULL;
+	struct domain_spec spec = { .name = "t", .uuid = UUID, .type = "qemu", .memory = RIG_MEMORY, .vcpus = 1,
+				    .disk_path = disk, .disk_format = format };
+	_cleanup_domain_ struct domain *dom = NULL;
+	_cleanup_err_ struct err err = ERR_INIT;
+	_cleanup_free_ char *file = xasprintf("d.%s", format);
+	struct guid guid;
+
+	rig_make_disk(rig, file, format);
+	if (uefi) {
+		spec.loader = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+		spec.nvram = nvram;
+		assert_ok(file_replace(nvram, "variables", 9, 0600, &err), &err);
+	}
+	dom = domain_build(&spec);
+	xml = domain_format(dom);
+	assert_ok(hv_define(&rig->hvs->hv, xml, &err), &err);
+	assert_int_equal(guid_parse(UUID, &guid), 0);
+	rig->dir = vmdir_new(root, &guid);
 }
 
 /* ---- one life */

@@ -14,6 +14,8 @@
 #include "tests/unit/hv-script.h"
 #include "xmlcfg/config.h"
 
+#define RIG_MEMORY (64 << 20)
+
 struct rig;
 
 /* The work of one life; ret_guid may be filled (the new VM or snapshot). */
@@ -72,6 +74,13 @@ struct rig *rig_new(void);
 
 /* Removes and frees everything. */
 void rig_free(struct rig *rig);
+
+/* An empty image outside the store. */
+void rig_make_disk(struct rig *rig, const char *name, const char *format);
+
+/* A domain "t" of somebody's, off, with a disk and perhaps NVRAM outside the store;
+ * rig->dir is where it would be adopted. */
+void rig_define(struct rig *rig, const char *format, int uefi);
 
 /* A daemon's life with VMSNAPD_FAULT set to fault (NULL: not), doing fn. */
 void rig_life(struct rig *rig, const char *fault, rig_fn fn);

@@ -2,8 +2,6 @@
 /* Taking, applying and deleting snapshots: killed and failing at every place. */
 #include "tests/unit/test-op-rig.h"
 
-#define MEMORY (64 << 20)
-
 /* ---- lives */
 
 static struct snapshot_spec spec;
@@ -12,7 +10,7 @@ static struct guid target; /* of apply and delete; "" : the one that now derives
 static int make_vm(struct rig *rig _unused_, struct daemon *daemon, struct job *job, struct guid *ret_guid,
 		   struct err *reterr)
 {
-	struct vm_spec vm = { .name = "t", .memory = MEMORY, .vcpus = 1, .disk = 1 << 20 };
+	struct vm_spec vm = { .name = "t", .memory = RIG_MEMORY, .vcpus = 1, .disk = 1 << 20 };
 
 	return vm_create(daemon, &vm, job, ret_guid, reterr);
 }

@@ -3,12 +3,6 @@
  * failing at every place. */
 #include "tests/unit/test-op-rig.h"
 
-#include "layout/image.h"
-#include "xmlcfg/domain.h"
-
-#define MEMORY (64 << 20)
-#define UUID "11112222-3333-4444-5555-666677778888"
-
 static uint64_t saved_memory; /* of the VM that was saved */
 
 /* ---- lives */
@@ -16,7 +10,7 @@ static uint64_t saved_memory; /* of the VM that was saved */
 static int make_vm(struct rig *rig _unused_, struct daemon *daemon, struct job *job, struct guid *ret_guid,
 		   struct err *reterr)
 {
-	struct vm_spec vm = { .name = "t", .memory = MEMORY, .vcpus = 1, .disk = 1 << 20, .notes = "mine" };
+	struct vm_spec vm = { .name = "t", .memory = RIG_MEMORY, .vcpus = 1, .disk = 1 << 20, .notes = "mine" };
 
 	return vm_create(daemon, &vm, job, ret_guid, reterr);
 }
@@ -24,7 +18,7 @@ static int make_vm(struct rig *rig _unused_, struct daemon *daemon, struct job *
 static int import_vm(struct rig *rig, struct daemon *daemon, struct job *job, struct guid *ret_guid, struct err *reterr)
 {
 	_cleanup_free_ char *disk = path_join(rig->outside, "d.vpc");
-	struct vm_spec vm = { .name = "t", .memory = MEMORY, .vcpus = 1, .import_disk = disk, .import_format = "vpc" };
+	struct vm_spec vm = { .name = "t", .memory = RIG_MEMORY, .vcpus = 1, .import_disk = disk, .import_format = "vpc" };
 
 	return vm_create(daemon, &vm, job, ret_guid, reterr);
 }
@@ -88,48 +82,16 @@ static void prepare_nothing(struct rig *rig)
 	rig->gone = 1;
 }
 
-static void make_disk(struct rig *rig, const char *name, const char *format)
-{
-	_cleanup_free_ char *cmd = xasprintf("qemu-img create -q -f %s '%s/%s' 1M", format, rig->outside, name);
-
-	assert_int_equal(system(cmd), 0);
-}
-
 static void prepare_import(struct rig *rig)
 {
 	prepare_nothing(rig);
-	make_disk(rig, "d.vpc", "vpc");
-}
-
-/* A domain of somebody's with a disk outside the store. */
-static void define(struct rig *rig, const char *format, int uefi)
-{
-	_cleanup_free_ char *root = path_join(rig->store, "t"), *disk = xasprintf("%s/d.%s", rig->outside, format);
-	_cleanup_free_ char *nvram = path_join(rig->outside, "t_VARS.fd"), *xml = NULL;
-	struct domain_spec spec = { .name = "t", .uuid = UUID, .type = "qemu", .memory = MEMORY, .vcpus = 1,
-				    .disk_path = disk, .disk_format = format };
-	_cleanup_domain_ struct domain *dom = NULL;
-	_cleanup_err_ struct err err = ERR_INIT;
-	_cleanup_free_ char *file = xasprintf("d.%s", format);
-	struct guid guid;
-
-	make_disk(rig, file, format);
-	if (uefi) {
-		spec.loader = "/usr/share/OVMF/OVMF_CODE_4M.fd";
-		spec.nvram = nvram;
-		assert_ok(file_replace(nvram, "variables", 9, 0600, &err), &err);
-	}
-	dom = domain_build(&spec);
-	xml = domain_format(dom);
-	assert_ok(hv_define(&rig->hvs->hv, xml, &err), &err);
-	assert_int_equal(guid_parse(UUID, &guid), 0);
-	rig->dir = vmdir_new(root, &guid);
+	rig_make_disk(rig, "d.vpc", "vpc");
 }
 
 static void prepare_adopt_off(struct rig *rig)
 {
 	rig->gone = 1;
-	define(rig, "qcow2", 0);
+	rig_define(rig, "qcow2", 0);
 }
 
 static void prepare_adopt_running(struct rig *rig)
@@ -143,7 +105,7 @@ static void prepare_adopt_running(struct rig *rig)
 static void prepare_adopt_convert(struct rig *rig)
 {
 	rig->gone = 1;
-	define(rig, "vpc", 0);
+	rig_define(rig, "vpc", 0);
 }
 
 static void prepare_off(struct rig *rig)
@@ -183,14 +145,14 @@ static void prepare_delete_saved(struct rig *rig)
 
 static void prepare_delete_adopted(struct rig *rig)
 {
-	define(rig, "qcow2", 1);
+	rig_define(rig, "qcow2", 1);
 	rig_must(rig, adopt);
 	rig->gone = 1;
 }
 
 static void prepare_rename_uefi(struct rig *rig)
 {
-	define(rig, "qcow2", 1);
+	rig_define(rig, "qcow2", 1);
 	rig_must(rig, adopt);
 }
 
