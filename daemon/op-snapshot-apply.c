@@ -261,12 +261,15 @@ static const struct op_step steps[] = {
 		      "the old working disks may still be there; they are removed by the list in the record", 0 },
 };
 
+/* The configuration of before goes last of all: without it everything is done. */
 static int decide(struct op *op, struct op_way *ret_way, struct err *reterr _unused_)
 {
+	_cleanup_free_ char *path = before_path(op);
+
 	if (!op_disks_are_in(op, op->m->cfg))
 		return 0;
 	ret_way->forward = 1;
-	ret_way->from = STOP;
+	ret_way->from = path_exists(path) == 0 ? CLEANUP : STOP;
 	return 0;
 }
 
