@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Making a VM: directory, disk, configuration (the commit), domain. */
+/* Making a VM: directory, disk, domain (which libvirt may refuse), configuration
+ * (the commit). */
 #include <string.h>
 
 #include "common/alloc.h"
@@ -80,7 +81,8 @@ static char *build_domain(struct op *op, const char *name, const char *disk, con
 	return domain_format(dom);
 }
 
-static int commit_run(struct op *op, struct err *reterr)
+/* The configuration of the new VM, into op->m. */
+static void make_config(struct op *op)
 {
 	_cleanup_free_ char *disk = op_path(op, "disk"), *nvram = vmdir_nvram(op->m->dir);
 	struct config *cfg = config_new(CONFIG_VM);
@@ -100,19 +102,30 @@ static int commit_run(struct op *op, struct err *reterr)
 	if (op_flag(op, "tpm"))
 		cfg->tpm.live = hv_tpm_dir(op->daemon->hv, &op->m->dir->guid);
 	cfg->domain_xml = build_domain(op, cfg->name, disk, nvram);
-	return machine_commit(op->m, reterr);
 }
 
 static int define_run(struct op *op, struct err *reterr)
 {
+	make_config(op);
 	return machine_define(op->m, 0, reterr);
+}
+
+/* The GUID is new: a domain that has it is the one that we defined. */
+static int define_undo(struct op *op, struct err *reterr)
+{
+	return hv_undefine(op->daemon->hv, &op->m->dir->guid, 1, reterr);
+}
+
+static int commit_run(struct op *op, struct err *reterr)
+{
+	return machine_commit(op->m, reterr);
 }
 
 static const struct op_step steps[] = {
 	{ "disk", "making the disk", disk_run, disk_undo, "a disk that nothing uses; it is removed with the directory",
 	  1 },
-	{ "commit", "committing", commit_run, NULL, "the VM's document is there (forward) or not (back)", 1 },
-	{ "define", "defining the domain", define_run, NULL, "the domain may be missing; it is defined", 0 },
+	{ "define", "defining the domain", define_run, define_undo, "the domain may be there; it is undefined", 1 },
+	{ "commit", "committing", commit_run, NULL, "the VM's document is there (done) or not (back)", 1 },
 };
 
 static int decide(struct op *op, struct op_way *ret_way, struct err *reterr _unused_)

@@ -143,3 +143,11 @@ def test_renamed_by_virsh(lab):
     lab.ctl("snapshot", "create", machine.config().guid, "--name", "two")
     machine.name = PREFIX + "other"
     assert set(machine.snapshots()) == {"one", "two"} and not lab.daemon.intents()
+
+
+def test_vm_that_libvirt_does_not_take(lab):
+    """Nothing of it stays: no directory, no record that cannot be settled."""
+    with pytest.raises(CtlError):
+        lab.ctl("vm", "create", PREFIX + "many", "--memory", "16M", "--vcpus", "1000", "--disk", "4M")
+    assert not lab.daemon.intents() and lab.ctl("vm", "list")["vms"] == []
+    assert [name for name in os.listdir(lab.daemon.store) if not name.startswith("index.")] == []
