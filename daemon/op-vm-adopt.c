@@ -161,22 +161,57 @@ static int commit_run(struct op *op, struct err *reterr)
 	return machine_commit(op->m, reterr);
 }
 
+/* 1 if the domain names a converted copy already. */
+static int uses_converted(struct op *op, struct err *reterr)
+{
+	_cleanup_config_ struct config *cfg = config_new(CONFIG_VM);
+
+	for (int i = 0; i < op_int(op, "converts", 0); i++) {
+		struct config_disk *disk = config_add_disk(cfg, intent_getf(op->intent, "convert.%d.target", i));
+
+		disk->pathname = xstrdup(intent_getf(op->intent, "convert.%d.to", i));
+	}
+	return machine_domain_uses(op->m, cfg, reterr);
+}
+
+/* Before the commit, so that the domain never runs on an original while the VM is
+ * said to have the copy. */
 static int define_run(struct op *op, struct err *reterr)
 {
-	return op_int(op, "converts", 0) ? machine_define(op->m, 0, reterr) : 0;
+	_cleanup_config_ struct config *cfg = NULL;
+	_cleanup_free_ char *xml = NULL;
+	int r;
+
+	if (!op_int(op, "converts", 0))
+		return 0;
+	r = machine_refresh(op->m, reterr);
+	if (!r && machine_is_active(op->m))
+		r = err_full(reterr, ERR_FAILED, -EBUSY, intent_get(op->intent, "name"), NULL, "Shut it down, and try again",
+			     "domain '%s' was started while its disks were converted",
+			     intent_get(op->intent, "name"));
+	cfg = config_new(CONFIG_VM);
+	if (!r)
+		r = take_disks(op, cfg, HV_XML_INACTIVE, reterr);
+	if (!r)
+		r = point_converted(op, cfg, reterr);
+	return r < 0 ? r : hv_define(op->daemon->hv, cfg->domain_xml, reterr);
 }
 
 static const struct op_step steps[] = {
 	{ "convert", "converting disks", convert_run, convert_undo,
 	  "converted copies that nothing uses; they are removed, the originals were only read", 1 },
-	{ "commit", "committing", commit_run, NULL, "the VM's document is there (forward) or not (back)", 1 },
 	{ "define", "updating the domain", define_run, NULL,
-	  "the domain may still name the unconverted disks; it is defined again", 0 },
+	  "the domain names the originals (back), or the copies, which it may have written since (forward)", 1 },
+	{ "commit", "committing", commit_run, NULL, "the VM's document is there (done) or not (see before)", 0 },
 };
 
-static int decide(struct op *op, struct op_way *ret_way, struct err *reterr _unused_)
+static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
 {
-	ret_way->forward = op->m->cfg != NULL;
+	int r = op->m->cfg ? 1 : uses_converted(op, reterr);
+
+	if (r < 0)
+		return r;
+	ret_way->forward = r;
 	ret_way->from = 2;
 	return 0;
 }
