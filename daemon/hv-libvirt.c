@@ -178,6 +178,7 @@ static const struct hv_ops lv_ops = {
 	.foreign = lv_foreign,
 	.nvram_path = lv_nvram_path,
 	.tpm_dir = lv_tpm_dir,
+	.thaw = lv_thaw,
 	.on_event = lv_on_event,
 };
 

@@ -143,6 +143,18 @@ int lv_snapshot(struct hv *hv, const struct guid *vm, const struct hv_snapshot *
 	return 0;
 }
 
+int lv_thaw(struct hv *hv, const struct guid *vm, struct err *reterr)
+{
+	_cleanup_call_ struct lv_call call = { 0 };
+	int r = lv_begin_domain(hv, vm, &call, reterr);
+
+	if (r < 0)
+		return r;
+	if (virDomainFSThaw(call.dom, NULL, 0, 0) < 0)
+		return lv_fail(&call, reterr, "cannot thaw the file systems of domain \"%s\"", call.name);
+	return 0;
+}
+
 /* ---- memory to a file and back */
 
 int lv_save(struct hv *hv, const struct guid *vm, const char *file, struct err *reterr)

@@ -142,3 +142,10 @@ void hv_on_event(struct hv *hv, hv_event_fn fn, void *arg)
 {
 	hv->ops->on_event(hv, fn, arg);
 }
+
+int hv_thaw(struct hv *hv, const struct guid *vm, struct err *reterr)
+{
+	if (!hv->ops->thaw)
+		return err_set(reterr, ERR_BACKEND, -EOPNOTSUPP, "this hypervisor cannot thaw file systems");
+	return hv->ops->thaw(hv, vm, reterr);
+}

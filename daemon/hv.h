@@ -88,6 +88,7 @@ struct hv_ops {
 	char *(*nvram_path)(struct hv *hv, const char *name);
 	char *(*tpm_dir)(struct hv *hv, const struct guid *vm);
 	void (*on_event)(struct hv *hv, hv_event_fn fn, void *arg);
+	int (*thaw)(struct hv *hv, const struct guid *vm, struct err *reterr); /* NULL: it has no agent to ask */
 };
 
 struct hv {
@@ -177,6 +178,10 @@ char *hv_tpm_dir(struct hv *hv, const struct guid *vm); /* as hv_nvram_path() */
 
 /* Calls fn(arg, ...) on lifecycle events and on connection changes. */
 void hv_on_event(struct hv *hv, hv_event_fn fn, void *arg);
+
+/* Asks the guest's agent to thaw all file systems; none frozen is success. Returns 0
+ * or negative errno (-EOPNOTSUPP). */
+_must_check_ int hv_thaw(struct hv *hv, const struct guid *vm, struct err *reterr);
 
 struct event_base;
 

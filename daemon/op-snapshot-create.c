@@ -185,13 +185,25 @@ static int remove_memory(struct op *op, struct err *reterr)
 	return r < 0 ? r : firmware_remove_copies(op->m, &snap, reterr);
 }
 
-/* A guest that we paused, or that libvirt paused for a call of ours which died. */
+/* libvirt thaws what it froze for a call of ours, unless it died within it. */
+static void thaw_guest(struct op *op)
+{
+	_cleanup_err_ struct err err = ERR_INIT;
+
+	if (hv_thaw(op->daemon->hv, &op->m->dir->guid, &err) < 0)
+		job_warn(op->job, "the file systems of VM '%s' may still be frozen: %s; try 'virsh domfsthaw'",
+			 op->m->cfg->name, err.message);
+}
+
+/* A guest that we paused or froze, or that libvirt paused for a call of ours which died. */
 static int resume_guest(struct op *op, struct err *reterr)
 {
 	int r = machine_wait_idle(op->m, reterr);
 
 	if (!r && was(op, "running") && op->m->state == HV_PAUSED)
 		r = hv_resume(op->daemon->hv, &op->m->dir->guid, reterr);
+	if (!r && op->recovering && op_flag(op, "quiesce") && machine_is_active(op->m))
+		thaw_guest(op);
 	return r;
 }
 
@@ -217,12 +229,14 @@ static int seal_run(struct op *op, struct err *reterr)
 
 static int seal_undo(struct op *op, struct err *reterr)
 {
+	struct stat st;
 	int r = 0;
 
 	for (int i = 0; !r && i < op_disks_count(op); i++) {
 		_cleanup_free_ char *old = op_disks_path(op, i, "old");
 
-		if (vmdir_contains(op->m->dir, old) && path_exists(old) == 1)
+		/* one that was not sealed yet keeps the mode that the admin gave it */
+		if (vmdir_contains(op->m->dir, old) && stat(old, &st) == 0 && (st.st_mode & 07777) == SEALED_MODE)
 			r = disk_unseal(old, reterr);
 	}
 	return r;

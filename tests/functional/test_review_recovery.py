@@ -4,6 +4,7 @@ the disks, not what it left."""
 import os
 import shutil
 
+import pytest
 from vmsnaptest.daemon import CtlError
 from vmsnaptest.wait import until
 
@@ -155,3 +156,14 @@ def test_ended_and_undefined_after_the_switch(lab):
     machine.serial.mark()
     machine.vm("start")
     assert machine.serial.wait(lambda line: line.kind == "boot", "a boot").disks[0] >= last
+
+
+def test_mode_of_a_disk_that_was_not_sealed(lab):
+    """A snapshot that fails before it seals anything leaves the admin's mode alone."""
+    machine = lab.machine()
+    (path,) = machine.config().disk_paths().values()
+    os.chmod(path, 0o640)
+    lab.daemon.restart("fail:snapshot-create.overlays")
+    with pytest.raises(CtlError):
+        machine.snapshot("new")
+    assert os.stat(path).st_mode & 0o7777 == 0o640
