@@ -133,8 +133,8 @@ class System:
         if os.geteuid() != 0:
             missing("root, for qemu:///system")
         require("virsh", "libvirtd", "virtlogd")
+        self._let_kvm()
         if not self.answers():
-            self._let_kvm()
             for program in ("virtlogd", "libvirtd"):
                 self._start_program(program)
             until(self.answers, "libvirtd answering")
