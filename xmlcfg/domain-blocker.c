@@ -142,6 +142,28 @@ static char *sealed_memory_blocker(const xmlNode *root)
 			 type ? type : "of no type");
 }
 
+/* Memory holds what the guest knows of all its disks: one that does not go back with
+ * it would be written by a guest that believes in an older content. */
+static char *left_out_blocker(const struct domain *dom)
+{
+	struct domain_disks disks;
+	char *blocker = NULL;
+
+	domain_get_disks(dom, &disks);
+	for (size_t i = 0; i < disks.n && !blocker; i++) {
+		const struct domain_disk *d = &disks.disk[i];
+		int hard = !strcmp(d->device, "disk") || !strcmp(d->device, "lun");
+		int local = !strcmp(d->source_type, "file") || !strcmp(d->source_type, "block");
+		int empty = local && (!d->source || !*d->source);
+		const char *why;
+
+		if (hard && !empty && !d->readonly && !domain_disk_managed(d, &why))
+			blocker = xasprintf("disk %.64s would not go back with the memory: %s", d->target, why);
+	}
+	domain_disks_done(&disks);
+	return blocker;
+}
+
 char *domain_memory_blocker(const struct domain *dom)
 {
 	const xmlNode *root = domain_root(dom), *n;
@@ -151,5 +173,5 @@ char *domain_memory_blocker(const struct domain *dom)
 		blocker = tsc_blocker(root);
 	for (n = xml_child(domain_devices(dom), NULL); n && !blocker; n = xml_next(n, NULL))
 		blocker = device_blocker(n);
-	return blocker;
+	return blocker ? blocker : left_out_blocker(dom);
 }

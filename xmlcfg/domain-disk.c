@@ -55,6 +55,7 @@ static void read_disk(const xmlNode *node, struct domain_disk *disk)
 	disk->shareable = xml_child(node, "shareable") != NULL;
 	disk->transient_disk = xml_child(node, "transient") != NULL;
 	disk->has_slice = xml_path(source, "slices/slice") != NULL;
+	disk->encrypted = xml_child(source, "encryption") || xml_child(node, "encryption");
 	disk->internal_snapshot_only = xml_attr_is(node, "snapshot", "internal");
 }
 
@@ -89,6 +90,12 @@ static const char *not_managed(const struct domain_disk *disk)
 		return "it is read-only";
 	if (disk->shareable)
 		return "it is shared with other VMs (shareable)";
+	if (*disk->source != '/')
+		return "its path is not absolute";
+	if (disk->has_slice)
+		return "it is a part of a file only (slice), and an overlay would see the whole file";
+	if (disk->encrypted)
+		return "libvirt decrypts it, and knows no key for an overlay";
 	if (disk->transient_disk)
 		return "it is transient: libvirt throws its changes away";
 	return NULL;

@@ -19,7 +19,7 @@ struct domain_disk {
 	char *source_type; /* "file", "block", "network", "volume", ... */
 	char *source;      /* file or block path; NULL if empty or something else */
 	char *format;      /* driver type; NULL if not named */
-	int readonly, shareable, transient_disk, has_slice, internal_snapshot_only;
+	int readonly, shareable, transient_disk, has_slice, encrypted, internal_snapshot_only;
 };
 
 struct domain_disks {
@@ -70,8 +70,8 @@ void domain_get_disks(const struct domain *dom, struct domain_disks *ret_disks);
 void domain_disks_done(struct domain_disks *disks);
 
 /* 1 if vmsnap manages this disk: device "disk", file or block source, neither
- * read-only nor shareable nor transient; else 0 and *ret_why (static text,
- * *borrowed*, may be NULL) says why not. */
+ * read-only nor shareable nor transient nor encrypted, and the whole of it; else 0
+ * and *ret_why (static text, *borrowed*, may be NULL) says why not. */
 int domain_disk_managed(const struct domain_disk *disk, const char **ret_why);
 
 /* Fills ret_fw; emptied by domain_firmware_done(). */
@@ -81,7 +81,8 @@ void domain_get_firmware(const struct domain *dom, struct domain_firmware *ret_f
 void domain_firmware_done(struct domain_firmware *fw);
 
 /* Why libvirt or QEMU would refuse to save this domain's memory, judged from the
- * document alone (host devices, vpc/vmdk/vdi/vhdx disks, ...): *owned* sentence,
+ * document alone (host devices, vpc/vmdk/vdi/vhdx disks, ...), or why it would not fit
+ * the disks when it came back (one that is not managed): *owned* sentence,
  * or NULL if nothing forbids it. */
 char *domain_memory_blocker(const struct domain *dom);
 

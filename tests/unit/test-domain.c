@@ -126,7 +126,7 @@ static void test_disks(void **state _unused_)
 	static const struct {
 		const char *target, *device, *type, *source, *format, *why;
 	} expected[] = {
-		{ "vda", "disk", "file", "/srv/fixed.vhd", "raw", NULL },
+		{ "vda", "disk", "file", "/srv/fixed.vhd", "raw", "slice" },
 		{ "vdb", "disk", "block", "/dev/vg/b", NULL, NULL },
 		{ "vdc", "disk", "network", NULL, "raw", "neither a file nor a block device" },
 		{ "hda", "cdrom", "file", NULL, NULL, "CD-ROM" },
@@ -293,6 +293,14 @@ static const struct {
 	{ "", "<disk><driver type='qcow2'/><transient/><target dev='sda'/></disk>", "disk sda is transient" },
 	{ "", "<disk><driver type='qcow2'/><backingStore><format type='raw'/></backingStore></disk>", NULL },
 	{ "", "<disk/>", NULL },
+	{ "", "<disk><source file='/a'/></disk><disk device='cdrom'><source file='/c'/></disk>", NULL },
+	{ "", "<disk type='network'><source protocol='rbd' name='p/i'/><target dev='vdb'/></disk>",
+	  "disk vdb would not go back" },
+	{ "", "<disk type='network'><source protocol='rbd' name='p/i'/><readonly/></disk>", NULL },
+	{ "", "<disk><source file='/a'/><shareable/><target dev='vdc'/></disk>", "shared with other VMs" },
+	{ "", "<disk device='lun' type='block'><source dev='/dev/a'/><target dev='sda'/></disk>", "disk sda would" },
+	{ "", "<disk><source file='/a'><encryption format='luks'/></source><target dev='vda'/></disk>", "no key" },
+	{ "", "<disk><source file='a.img'/><target dev='vda'/></disk>", "not absolute" },
 	{ "", "<shmem name='s'/>", "shared with other guests" },
 	{ "", "<shmem name='s' role='peer'/>", "shared with other guests" },
 	{ "", "<shmem name='s' role='master'/>", NULL },
