@@ -256,7 +256,7 @@ static const struct op_step steps[] = {
 	[DEFINE] = { "define", "updating the domain", define_run, NULL,
 		     "the domain may be of either instant; it is defined again", 0 },
 	[RESTORE] = { "restore", "loading memory", restore_run, NULL,
-		      "the guest runs or ran on the new disks (done), or not: memory is loaded again onto fresh overlays", 0 },
+		      "the guest runs or ran on the new disks (done), or not: memory is loaded onto new overlays", 0 },
 	[CLEANUP] = { "cleanup", "removing the old working disks", remove_old, NULL,
 		      "the old working disks may still be there; they are removed by the list in the record", 0 },
 };

@@ -186,8 +186,8 @@ static int define_run(struct op *op, struct err *reterr)
 		return 0;
 	r = machine_refresh(op->m, reterr);
 	if (!r && machine_is_active(op->m))
-		r = err_full(reterr, ERR_FAILED, -EBUSY, intent_get(op->intent, "name"), NULL, "Shut it down, and try again",
-			     "domain '%s' was started while its disks were converted",
+		r = err_full(reterr, ERR_FAILED, -EBUSY, intent_get(op->intent, "name"), NULL,
+			     "Shut it down, and try again", "domain '%s' was started while its disks were converted",
 			     intent_get(op->intent, "name"));
 	cfg = config_new(CONFIG_VM);
 	if (!r)

@@ -148,7 +148,8 @@ static int plan_nvram(struct machine *m, const char *name, struct intent *in, st
 		return 0;
 	renamed = hv_nvram_path(m->daemon->hv, name);
 	if (path_exists(renamed) != 0)
-		return err_full(reterr, ERR_REFUSED, -EEXIST, m->cfg->name, renamed, "Choose another name, or move it away",
+		return err_full(reterr, ERR_REFUSED, -EEXIST, m->cfg->name, renamed,
+				"Choose another name, or move it away",
 				"VM '%s' cannot be renamed to '%s': there is an NVRAM file of that name already",
 				m->cfg->name, name);
 	intent_set(in, "nvram.old", "%s", live);
