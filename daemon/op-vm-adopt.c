@@ -2,6 +2,7 @@
 /* Taking an existing libvirt domain under management: its disks stay where they
  * are, unless a format that forbids saving memory shall be converted. */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/alloc.h"
 #include "common/fileio.h"
@@ -9,6 +10,7 @@
 #include "common/timefmt.h"
 #include "daemon/catalog.h"
 #include "daemon/daemon.h"
+#include "daemon/op-others.h"
 #include "daemon/op-vm.h"
 #include "layout/image.h"
 #include "layout/store.h"
@@ -308,6 +310,27 @@ static int plan_disk(struct machine *m, const struct domain_disk *d, const char 
 	return 0;
 }
 
+/* A disk that somebody else writes, or whose content another VM's disks rest on. */
+static int refuse_shared(struct machine *m, const struct domain_disks *disks, size_t i, const char *name,
+			 struct err *reterr)
+{
+	const struct domain_disk *d = &disks->disk[i];
+	struct stat st, other;
+	int r;
+
+	for (size_t k = 0; k < i; k++)
+		if (domain_disk_managed(&disks->disk[k], NULL) && stat(d->source, &st) == 0 &&
+		    stat(disks->disk[k].source, &other) == 0 && st.st_dev == other.st_dev &&
+		    st.st_ino == other.st_ino)
+			return err_full(reterr, ERR_REFUSED, -EEXIST, name, d->source, "Take one of them out",
+					"disks '%s' and '%s' of domain '%s' are one and the same file",
+					disks->disk[k].target, d->target, name);
+	r = op_others_refuse_file(m, d->source, reterr);
+	if (r < 0)
+		err_prefix(reterr, "domain '%s' cannot be adopted", name);
+	return r;
+}
+
 static int plan_disks(struct machine *m, const char *name, int convert, struct job *job, struct intent *in,
 		      struct err *reterr)
 {
@@ -324,6 +347,9 @@ static int plan_disks(struct machine *m, const char *name, int convert, struct j
 	domain_get_disks(dom, &disks);
 	for (size_t i = 0; !r && i < disks.n; i++)
 		r = plan_disk(m, &disks.disk[i], name, convert, job, in, reterr);
+	for (size_t i = 0; !r && i < disks.n; i++)
+		if (domain_disk_managed(&disks.disk[i], NULL))
+			r = refuse_shared(m, &disks, i, name, reterr);
 	domain_disks_done(&disks);
 	return r;
 }
@@ -349,6 +375,13 @@ static int check_domain(struct daemon *daemon, const struct hv_domain *d, struct
 	if (!r && !d->persistent)
 		r = err_full(reterr, ERR_REFUSED, -EINVAL, d->name, NULL, "Define it first ('virsh define')",
 			     "domain '%s' is transient: it is gone when it stops", d->name);
+	if (!r && catalog_find_vm(daemon->catalog, d->name, &other, NULL) == 0) {
+		if (!guid_eq(&other.guid, &d->guid))
+			r = err_full(reterr, ERR_REFUSED, -EEXIST, d->name, other.root,
+				     "Rename one of them ('vmsnapctl vm rename', 'virsh domrename')",
+				     "there is another VM named '%s' in the store", d->name);
+		index_vm_done(&other);
+	}
 	if (!r && catalog_find_vm(daemon->catalog, d->guid.s, &other, NULL) == 0) {
 		r = err_full(reterr, ERR_REFUSED, -EEXIST, d->name, other.root, NULL,
 			     "domain '%s' is under management already, as VM '%s'", d->name, other.name);

@@ -7,6 +7,7 @@
 #include "common/fileio.h"
 #include "daemon/daemon.h"
 #include "daemon/firmware.h"
+#include "daemon/op-others.h"
 #include "daemon/op-refs.h"
 #include "daemon/op-vm.h"
 #include "layout/chain.h"
@@ -174,6 +175,8 @@ static int plan(struct machine *m, int force, struct intent *in, struct err *ret
 				"VM '%s' cannot be deleted while it runs", m->cfg->name);
 	/* libvirt undefines no domain that has one of these, and then it would be too late */
 	r = machine_refuse_foreign(m, reterr);
+	if (!r)
+		r = op_others_refuse_directory(m, reterr);
 	if (r < 0)
 		return r;
 	r = machine_snapshots(m, &snaps, &n, &unreadable, reterr);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the admin has beside vmsnap, and what goes wrong behind the commit point, costs nobody a machine."""
 import os
+import subprocess
 
 import pytest
 from vmsnaptest import disk
@@ -151,3 +152,36 @@ def test_vm_that_libvirt_does_not_take(lab):
         lab.ctl("vm", "create", PREFIX + "many", "--memory", "16M", "--vcpus", "1000", "--disk", "4M")
     assert not lab.daemon.intents() and lab.ctl("vm", "list")["vms"] == []
     assert [name for name in os.listdir(lab.daemon.store) if not name.startswith("index.")] == []
+
+
+def test_disk_that_another_vm_rests_on(lab):
+    """It has one owner: a second VM that wrote to it would destroy the first one's snapshots."""
+    machine = lab.adopted()
+    machine.snapshot("first")
+    path = lab.path("two-0.img")
+    link = lab.path("link.img")
+    os.symlink(path, link)
+    lab.define(lab.domain_xml("thief", [(link, "raw")]))
+    with pytest.raises(CtlError) as refused:
+        lab.ctl("vm", "adopt", PREFIX + "thief")
+    assert refused.value.code == REFUSED and machine.name in refused.value.message
+
+
+def test_one_disk_twice(lab):
+    ((path, image_format), _) = lab.two_disk_images("twice")
+    lab.define(lab.domain_xml("twice", [(path, image_format), (path, image_format)]))
+    with pytest.raises(CtlError) as refused:
+        lab.ctl("vm", "adopt", PREFIX + "twice")
+    assert refused.value.code == REFUSED and "same file" in refused.value.message
+
+
+def test_delete_of_what_another_vm_rests_on(lab):
+    machine = lab.machine()
+    (base,) = machine.config().disk_paths().values()
+    clone = lab.path("clone.qcow2")
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", clone], check=True)
+    lab.define(lab.domain_xml("clone", [(clone, "qcow2")]))
+    lab.ctl("vm", "adopt", PREFIX + "clone")
+    with pytest.raises(CtlError) as refused:
+        machine.vm("delete", "--yes")
+    assert refused.value.code == REFUSED and PREFIX + "clone" in refused.value.message and os.path.exists(base)

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Whether another VM of the store needs a file: nothing may write or remove what
+ * somebody else's disks consist of. */
+#ifndef DAEMON_OP_OTHERS_H
+#define DAEMON_OP_OTHERS_H
+
+#include "daemon/machine.h"
+
+/* Refuses (ERR_REFUSED, the other VM named) if the file or device at path, by
+ * whatever name, is in a chain of a VM other than m's. Returns 0 or negative errno. */
+_must_check_ int op_others_refuse_file(const struct machine *m, const char *path, struct err *reterr);
+
+/* Same for any file inside m's VM directory. */
+_must_check_ int op_others_refuse_directory(const struct machine *m, struct err *reterr);
+
+#endif
