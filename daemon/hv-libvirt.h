@@ -125,6 +125,7 @@ _must_check_ int lv_snapshot(struct hv *hv, const struct guid *vm, const struct 
 			     struct err *reterr);
 /* as hv_save() */
 _must_check_ int lv_thaw(struct hv *hv, const struct guid *vm, struct err *reterr); /* as hv_thaw() */
+/* as hv_save() */
 _must_check_ int lv_save(struct hv *hv, const struct guid *vm, const char *file, struct err *reterr);
 /* as hv_restore() */
 _must_check_ int lv_restore(struct hv *hv, const char *fifo, const char *xml, struct err *reterr);
