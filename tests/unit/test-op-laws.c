@@ -193,8 +193,8 @@ static void check_document(struct rig *rig, const struct config *cfg, const char
 		struct config_disk *disk = config_find_disk((struct config *)cfg, disks.disk[i].target);
 		_cleanup_free_ char *path = disk ? vmdir_resolve(rig->dir, disk->pathname) : NULL;
 
-		rig_check(rig, path && strcmp(path, disks.disk[i].source) == 0, "the domain's %s disk is '%s', not '%s'",
-			  which, disks.disk[i].source, path);
+		rig_check(rig, path && strcmp(path, disks.disk[i].source) == 0,
+			  "the domain's %s disk is '%s', not '%s'", which, disks.disk[i].source, path);
 	}
 	domain_disks_done(&disks);
 }

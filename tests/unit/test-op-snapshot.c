@@ -235,7 +235,8 @@ static int look_applied(struct rig *rig)
 	}
 	wanted = rig_snapshot(rig, &goal);
 	rig_check(rig, guid_eq(&cfg->parent, &goal), "the VM derives from something else");
-	rig_check(rig, strcmp(disk_of(cfg)->pathname, disk_of(rig->before)->pathname) != 0, "the disks are the old ones");
+	rig_check(rig, strcmp(disk_of(cfg)->pathname, disk_of(rig->before)->pathname) != 0,
+		  "the disks are the old ones");
 	check_applied(rig, cfg, wanted);
 	return 1;
 }

@@ -18,7 +18,8 @@ static int make_vm(struct rig *rig _unused_, struct daemon *daemon, struct job *
 static int import_vm(struct rig *rig, struct daemon *daemon, struct job *job, struct guid *ret_guid, struct err *reterr)
 {
 	_cleanup_free_ char *disk = path_join(rig->outside, "d.vpc");
-	struct vm_spec vm = { .name = "t", .memory = RIG_MEMORY, .vcpus = 1, .import_disk = disk, .import_format = "vpc" };
+	struct vm_spec vm = { .name = "t", .memory = RIG_MEMORY, .vcpus = 1, .import_disk = disk,
+			      .import_format = "vpc" };
 
 	return vm_create(daemon, &vm, job, ret_guid, reterr);
 }

@@ -133,7 +133,8 @@ static void test_bad_lines(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		_cleanup_free_ char *path = put_config(*state, bad[i].text), *where = xasprintf("%s%s", path, bad[i].line);
+		_cleanup_free_ char *path = put_config(*state, bad[i].text);
+		_cleanup_free_ char *where = xasprintf("%s%s", path, bad[i].line);
 		struct options o = { .workers = 42 };
 		_cleanup_err_ struct err err = ERR_INIT;
 
