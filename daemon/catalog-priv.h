@@ -11,6 +11,7 @@
 struct catalog_entry {
 	struct vmdir *dir;
 	int has_config, has_intent;
+	char *twin; /* another directory that holds the same VM, or NULL */
 	int64_t stamp; /* of what the index holds; 0: read again */
 	char **problems;
 };

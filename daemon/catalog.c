@@ -15,6 +15,7 @@
 static void entry_done(struct catalog_entry *e)
 {
 	vmdir_free(e->dir);
+	cleanup_free(&e->twin);
 	strv_free(e->problems);
 }
 
@@ -36,10 +37,12 @@ static struct catalog_entry *find_entry(struct catalog *cat, const struct guid *
 
 static void add_entry(struct catalog *cat, struct store_entry *found)
 {
-	struct catalog_entry *e;
+	struct catalog_entry *e = find_entry(cat, &found->dir->guid);
 
-	if (find_entry(cat, &found->dir->guid))
-		return; /* a duplicate: the first one stands, scan() names both */
+	if (e) { /* a duplicate: the first one is shown, nothing is done to either */
+		xstrset(&e->twin, found->dir->root);
+		return;
+	}
 	cat->entry = xreallocarray(cat->entry, cat->n + 1, sizeof(*cat->entry));
 	e = &cat->entry[cat->n++];
 	memset(e, 0, sizeof(*e));
@@ -291,6 +294,21 @@ int catalog_dir(struct catalog *cat, const struct guid *vm, struct vmdir **ret_d
 	return r;
 }
 
+int catalog_refuse_twin(struct catalog *cat, const struct guid *vm, struct err *reterr)
+{
+	struct catalog_entry *e;
+	int r;
+
+	pthread_mutex_lock(&cat->lock);
+	r = scan(cat, reterr);
+	e = r < 0 ? NULL : find_entry(cat, vm);
+	if (e && e->twin)
+		r = err_full(reterr, ERR_REFUSED, -ENOTUNIQ, NULL, e->twin, "Move one of them out of the store",
+			     "the directories '%s' and '%s' hold the same VM (%s)", e->dir->root, e->twin, vm->s);
+	pthread_mutex_unlock(&cat->lock);
+	return r;
+}
+
 char **catalog_problems(struct catalog *cat, const struct guid *vm)
 {
 	struct catalog_entry *e;
@@ -344,6 +362,11 @@ void catalog_unfinished(struct catalog *cat, struct vmdir ***ret_dirs, size_t *r
 	for (size_t i = 0; i < cat->n; i++) {
 		if (!cat->entry[i].has_intent)
 			continue;
+		if (cat->entry[i].twin) {
+			log_warning("an interrupted operation on VM %s is not settled: '%s' and '%s' hold the same VM",
+				    cat->entry[i].dir->guid.s, cat->entry[i].dir->root, cat->entry[i].twin);
+			continue;
+		}
 		dirs = xreallocarray(dirs, n + 1, sizeof(*dirs));
 		dirs[n++] = vmdir_copy(cat->entry[i].dir);
 	}

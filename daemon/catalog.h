@@ -37,6 +37,10 @@ _must_check_ int catalog_find_snapshot(struct catalog *cat, const struct index_v
 /* Where a VM's directory is, *owned*. Returns 0 or negative errno. */
 _must_check_ int catalog_dir(struct catalog *cat, const struct guid *vm, struct vmdir **ret_dir, struct err *reterr);
 
+/* Looks at the store again and refuses (ERR_REFUSED, both named) a VM that two
+ * directories hold: nobody can tell which one is meant. Returns 0 or negative errno. */
+_must_check_ int catalog_refuse_twin(struct catalog *cat, const struct guid *vm, struct err *reterr);
+
 /* What is wrong with a VM's files (unreadable documents, duplicates): *owned*
  * list, NULL if nothing; with vm NULL, what is wrong with the store. */
 char **catalog_problems(struct catalog *cat, const struct guid *vm);

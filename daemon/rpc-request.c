@@ -71,6 +71,8 @@ static int look_up(struct request *req)
 
 	if (req->kind->needs_vm)
 		r = catalog_find_vm(req->daemon->catalog, request_string(req, "vm"), &req->vm, &req->err);
+	if (!r && req->kind->needs_vm && (req->kind->operation || req->kind->may_be_busy))
+		r = catalog_refuse_twin(req->daemon->catalog, &req->vm.guid, &req->err);
 	if (!r && req->kind->needs_vm)
 		req->dir = vmdir_new(req->vm.root, &req->vm.guid);
 	if (!r && req->kind->needs_snapshot)

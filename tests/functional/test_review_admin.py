@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the admin has beside vmsnap, and what goes wrong behind the commit point, costs nobody a machine."""
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -185,3 +186,20 @@ def test_delete_of_what_another_vm_rests_on(lab):
     with pytest.raises(CtlError) as refused:
         machine.vm("delete", "--yes")
     assert refused.value.code == REFUSED and PREFIX + "clone" in refused.value.message and os.path.exists(base)
+
+
+def test_two_directories_with_one_vm(lab):
+    """Nobody can tell which one is meant: shown, but nothing is done to either."""
+    machine = lab.machine()
+    machine.snapshot("one")
+    root, copy = machine.root, os.path.join(lab.daemon.store, "a-copy")
+    shutil.copytree(root, copy)
+    for words in (["vm", "start", machine.name], ["snapshot", "create", machine.name, "--name", "two"],
+                  ["vm", "delete", machine.name, "--force"], ["snapshot", "rename", machine.name, "one", "two"]):
+        with pytest.raises(CtlError) as refused:
+            lab.ctl(*words)
+        assert refused.value.code == REFUSED and root in refused.value.message and copy in refused.value.message
+    assert machine.domain() and os.path.isdir(root) and os.path.isdir(copy)
+    shutil.rmtree(copy)
+    machine.snapshot("two")
+    assert set(machine.snapshots()) == {"one", "two"}
