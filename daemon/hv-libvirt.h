@@ -123,8 +123,8 @@ _must_check_ int lv_resume(struct hv *hv, const struct guid *vm, struct err *ret
 /* hv-snapshot.c: each as the call of hv.h with that name. */
 _must_check_ int lv_snapshot(struct hv *hv, const struct guid *vm, const struct hv_snapshot *what,
 			     struct err *reterr);
-/* as hv_save() */
-_must_check_ int lv_thaw(struct hv *hv, const struct guid *vm, struct err *reterr); /* as hv_thaw() */
+/* as hv_thaw() */
+_must_check_ int lv_thaw(struct hv *hv, const struct guid *vm, struct err *reterr);
 /* as hv_save() */
 _must_check_ int lv_save(struct hv *hv, const struct guid *vm, const char *file, struct err *reterr);
 /* as hv_restore() */

@@ -181,7 +181,6 @@ static int uses_converted(struct op *op, struct err *reterr)
 static int define_run(struct op *op, struct err *reterr)
 {
 	_cleanup_config_ struct config *cfg = NULL;
-	_cleanup_free_ char *xml = NULL;
 	int r;
 
 	if (!op_int(op, "converts", 0))

@@ -177,7 +177,6 @@ static int look_not_taken(struct rig *rig, const struct config *cfg, size_t n)
 static int look_taken(struct rig *rig)
 {
 	_cleanup_config_ struct config *cfg = rig_config(rig), *got = NULL;
-	_cleanup_free_ struct guid *snaps = NULL;
 	size_t n = 0;
 	int with_memory = rig->before->state.vsv || (rig->state != HV_OFF && !spec.no_memory);
 
