@@ -7,8 +7,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 
 #include "common/alloc.h"
 
@@ -309,8 +311,19 @@ static int fsync_parent(const char *path, struct err *reterr)
 	return path_fsync(dir, reterr);
 }
 
+/* Removing what is not there is success also where nothing may be removed (a file
+ * system that is read-only says so before it looks). */
+static int is_absent(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) < 0 && errno == ENOENT;
+}
+
 int file_remove(const char *path, struct err *reterr)
 {
+	if (is_absent(path))
+		return 0;
 	if (unlink(path) < 0 && errno != ENOENT)
 		return err_file(reterr, errno, path, "cannot remove %s", path);
 	return fsync_parent(path, reterr);
@@ -333,6 +346,8 @@ int dir_make(const char *path, mode_t mode, struct err *reterr)
 
 int dir_remove(const char *path, struct err *reterr)
 {
+	if (is_absent(path))
+		return 0;
 	if (rmdir(path) < 0 && errno != ENOENT) {
 		int code = errno == EEXIST ? ENOTEMPTY : errno; /* POSIX allows either */
 
@@ -394,4 +409,18 @@ int disk_free(const char *path, int64_t *ret_bytes, struct err *reterr)
 		return err_file(reterr, errno, path, "cannot get the free space of the file system of %s", path);
 	*ret_bytes = (int64_t)vfs.f_bavail * (int64_t)vfs.f_frsize;
 	return 0;
+}
+
+int fd_lock(int fd)
+{
+	struct timespec tick = { .tv_nsec = 20000000 };
+
+	for (int i = 0; i < 100; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -errno;
+		nanosleep(&tick, NULL);
+	}
+	return -EBUSY;
 }

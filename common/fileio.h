@@ -56,6 +56,11 @@ _must_check_ int dir_make(const char *path, mode_t mode, struct err *reterr);
  * -ENOTEMPTY if something is in it. Returns 0 or negative errno. */
 _must_check_ int dir_remove(const char *path, struct err *reterr);
 
+/* Takes an exclusive lock on an open file or directory (flock, for the life of the
+ * description). A killed holder's child may hold it for a moment longer, until it
+ * runs its program: waits up to two seconds. Returns 0, -EBUSY, or negative errno. */
+_must_check_ int fd_lock(int fd);
+
 /* 1 if path exists (symbolic links are followed), 0 if not, negative errno if
  * that cannot be told. */
 _must_check_ int path_exists(const char *path);

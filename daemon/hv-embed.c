@@ -8,7 +8,6 @@
 #include <ctype.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "common/alloc.h"
@@ -187,13 +186,14 @@ static int take_lock(const char *root, int *ret_fd, struct err *reterr)
 	_cleanup_free_ char *path = path_join(root, "vmsnapd.lock");
 	_cleanup_free_ char *pid = xasprintf("%d\n", (int)getpid());
 	_cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int code;
 
 	if (fd < 0)
 		return err_file(reterr, -errno, path, "cannot open the lock \"%s\" of the embedded driver's root",
 				path);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+	code = fd_lock(fd);
+	if (code < 0) {
 		char holder[16] = "";
-		int code = errno == EWOULDBLOCK ? -EBUSY : -errno;
 
 		ignore_result((int)pread_all(fd, holder, sizeof(holder) - 1, 0)); /* it only makes the message better */
 		holder[strspn(holder, "0123456789")] = '\0';

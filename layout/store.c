@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "common/alloc.h"
@@ -41,10 +40,12 @@ static int make_parents(const char *path, struct err *reterr)
 
 static int lock_store(int fd, const char *path, struct err *reterr)
 {
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+	int r = fd_lock(fd);
+
+	if (r == 0)
 		return 0;
-	if (errno != EWOULDBLOCK)
-		return err_file(reterr, -errno, path, "cannot lock store '%s'", path);
+	if (r != -EBUSY)
+		return err_file(reterr, r, path, "cannot lock store '%s'", path);
 	return err_full(reterr, ERR_REFUSED, -EBUSY, NULL, path,
 			"stop the other vmsnapd, or give this one a store of its own with --store",
 			"store '%s' is in use by another vmsnapd", path);
