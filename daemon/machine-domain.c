@@ -100,15 +100,14 @@ static int same_source(const struct machine *m, const struct config_disk *disk, 
 	return d->source && strcmp(d->source, path) == 0;
 }
 
-int machine_domain_uses(const struct machine *m, const struct config *cfg, struct err *reterr)
+static int document_uses(const struct machine *m, enum hv_xml which, const struct config *cfg, struct err *reterr)
 {
 	struct domain_disks disks;
 	int found = 0, others = 0, r;
 
 	if (m->state == HV_ABSENT)
 		return 0;
-	r = get_disks((struct machine *)m, machine_is_active(m) ? HV_XML_LIVE : HV_XML_INACTIVE, &disks, NULL, NULL,
-		      reterr);
+	r = get_disks((struct machine *)m, which, &disks, NULL, NULL, reterr);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < cfg->n_disks; i++)
@@ -120,6 +119,16 @@ int machine_domain_uses(const struct machine *m, const struct config *cfg, struc
 		}
 	domain_disks_done(&disks);
 	return found && !others; /* a domain with none of them at all uses none */
+}
+
+int machine_domain_uses(const struct machine *m, const struct config *cfg, struct err *reterr)
+{
+	return document_uses(m, machine_is_active(m) ? HV_XML_LIVE : HV_XML_INACTIVE, cfg, reterr);
+}
+
+int machine_is_defined_on(const struct machine *m, const struct config *cfg, struct err *reterr)
+{
+	return document_uses(m, HV_XML_INACTIVE, cfg, reterr);
 }
 
 /* The VM directory was moved: what the domain names is gone, what we name is there. */
@@ -308,4 +317,42 @@ int machine_define(struct machine *m, int renew_genid, struct err *reterr)
 	if (r < 0)
 		err_set_vm(reterr, m->cfg->name);
 	return r < 0 ? r : machine_refresh(m, reterr);
+}
+
+/* Adds what a check has to say. */
+static void add_problem(char ***list, int r, struct err *err)
+{
+	if (r < 0 && err_is_set(err))
+		strv_push(list, err_text(err));
+	err_done(err);
+}
+
+char **machine_problems(struct machine *m)
+{
+	struct domain_disks disks = { NULL, 0 };
+	_cleanup_err_ struct err err = ERR_INIT;
+	char **list = NULL;
+	int moved = 0, r;
+
+	if (m->state == HV_ABSENT)
+		strv_push(&list, xasprintf("the domain of VM '%s' is undefined; it is defined again when it is needed",
+					   m->cfg->name));
+	r = machine_refuse_foreign(m, &err);
+	add_problem(&list, r, &err);
+	r = machine_check_disks(m, m->cfg, &err);
+	add_problem(&list, r, &err);
+	if (machine_is_saved(m)) {
+		r = machine_check_stamps(m, &err);
+		add_problem(&list, r, &err);
+	}
+	for (int live = 0; m->state != HV_ABSENT && live <= machine_is_active(m); live++) {
+		if (get_disks(m, live ? HV_XML_LIVE : HV_XML_INACTIVE, &disks, NULL, NULL, NULL) < 0)
+			continue;
+		r = compare_disks(m, &disks, &moved, &err);
+		add_problem(&list, r, &err);
+		domain_disks_done(&disks);
+		if (r < 0)
+			break;
+	}
+	return list;
 }

@@ -43,6 +43,10 @@ _must_check_ int machine_refresh(struct machine *m, struct err *reterr);
  * save, libvirt snapshots, block jobs, a domain job. Returns 0 or negative errno. */
 _must_check_ int machine_refuse_foreign(struct machine *m, struct err *reterr);
 
+/* What stands in the way of the next operation, or was done to the domain behind our
+ * back: *owned* list of sentences, NULL if nothing. Only looks. */
+char **machine_problems(struct machine *m);
+
 /* Takes the domain's present document into the configuration (not written yet):
  * edits by virsh survive. Refuses, naming the disk, where a disk's source was
  * changed by somebody else; defines the domain again if it was undefined, or if
@@ -72,6 +76,10 @@ _must_check_ int machine_check_disks(const struct machine *m, const struct confi
 /* Whether the running domain uses the disks of cfg (live document), or, if it is
  * off, its definition does: 1 yes, 0 no, negative errno. */
 _must_check_ int machine_domain_uses(const struct machine *m, const struct config *cfg, struct err *reterr);
+
+/* Whether the domain's definition (that of its next start) uses the disks of cfg: 1
+ * yes, 0 no, negative errno. */
+_must_check_ int machine_is_defined_on(const struct machine *m, const struct config *cfg, struct err *reterr);
 
 /* Records the working disks' stamps in the configuration: a save state of the VM
  * fits these and no others. Returns 0 or negative errno. */

@@ -328,7 +328,9 @@ static int define_run(struct op *op, struct err *reterr)
 					"VM '%s' was started by somebody else while its snapshot was taken",
 					op->m->cfg->name);
 	}
-	return r < 0 ? r : machine_define(op->m, 0, reterr);
+	if (!r && was_active(op))
+		r = machine_is_defined_on(op->m, op->m->cfg, reterr);
+	return r != 0 ? (r < 0 ? r : 0) : machine_define(op->m, 0, reterr);
 }
 
 /* A snapshot that failed after the disks were switched: what it left is removed;

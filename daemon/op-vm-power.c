@@ -44,10 +44,12 @@ static int refuse_state(const struct machine *m, const char *what, const char *s
 
 static int start_off(struct machine *m, int paused, struct job *job, struct err *reterr)
 {
-	int r = vm_sync(m, job, reterr);
+	int r = machine_check_disks(m, m->cfg, reterr); /* before anything is written */
 
 	if (!r)
-		r = machine_check_disks(m, m->cfg, reterr);
+		r = vm_sync(m, job, reterr);
+	if (!r)
+		r = machine_check_disks(m, m->cfg, reterr); /* disks that the admin added */
 	if (!r)
 		r = hv_start(m->daemon->hv, &m->dir->guid, paused, reterr);
 	err_set_vm(reterr, m->cfg->name);

@@ -32,24 +32,40 @@ static int cancel_answer(struct request *req, json_t **ret_out, struct err *rete
 	return r;
 }
 
+/* What is wrong with the store and with every VM in it. */
+static json_t *all_problems(struct daemon *daemon, const struct index_vm *vms, size_t n)
+{
+	_cleanup_strv_ char **store = catalog_problems(daemon->catalog, NULL);
+	json_t *list = json_array();
+
+	for (size_t i = 0; store && store[i]; i++)
+		json_array_append_new(list, vl_string(store[i]));
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_strv_ char **problems = catalog_problems(daemon->catalog, &vms[i].guid);
+
+		for (size_t k = 0; problems && problems[k]; k++) {
+			_cleanup_free_ char *line = xasprintf("VM '%s': %s", vms[i].name, problems[k]);
+
+			json_array_append_new(list, vl_string(line));
+		}
+	}
+	return list;
+}
+
 static int status_answer(struct request *req, json_t **ret_out, struct err *reterr)
 {
-	_cleanup_strv_ char **problems = catalog_problems(req->daemon->catalog, NULL);
 	_cleanup_free_ char *hypervisor = hv_is_up(req->daemon->hv) ? hv_describe(req->daemon->hv) : NULL;
 	const struct options *o = req->daemon->options;
-	json_t *list = view_strings(problems);
 	struct index_vm *vms;
 	size_t n;
 	int r = catalog_vms(req->daemon->catalog, &vms, &n, reterr);
 
-	if (r < 0) {
-		json_decref(list);
+	if (r < 0)
 		return r;
-	}
 	*ret_out = json_pack("{s:s, s:o, s:b, s:o, s:i, s:i, s:I, s:o}", "version", VERSION, "uri",
 			     vl_string(o->uri), "connected", hypervisor != NULL, "store", vl_string(o->store), "vms", (int)n, "jobsRunning",
 			     jobs_active(req->daemon->jobs), "startedUSec", (json_int_t)req->daemon->started_usec,
-			     "problems", list ? list : json_array());
+			     "problems", all_problems(req->daemon, vms, n));
 	if (hypervisor)
 		json_object_set_new(*ret_out, "hypervisor", json_string(hypervisor));
 	index_vms_free(vms, n);

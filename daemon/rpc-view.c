@@ -9,6 +9,7 @@
 #include "daemon/catalog.h"
 #include "daemon/daemon.h"
 #include "daemon/hv.h"
+#include "daemon/machine.h"
 #include "daemon/rpc-view-disk.h"
 #include "daemon/rpc.h"
 #include "varlink/message.h"
@@ -227,6 +228,25 @@ static void add_detail(json_t *obj, const struct index_vm *vm)
 	json_object_set_new(obj, "disks", view_disks(dir, cfg));
 }
 
+/* What the domain and the disks say, besides the documents. */
+static void add_problems(struct daemon *daemon, json_t *obj, const struct index_vm *vm)
+{
+	_cleanup_vmdir_ struct vmdir *dir = vmdir_new(vm->root, &vm->guid);
+	_cleanup_machine_ struct machine *m = NULL;
+	_cleanup_strv_ char **problems = NULL;
+	json_t *list = json_object_get(obj, "problems");
+
+	if (json_object_get(obj, "job") || machine_open(daemon, dir, 0, &m, NULL) < 0)
+		return; /* what our own job does is no problem;  a damaged document is among the problems already; or nobody can be asked */
+	problems = machine_problems(m);
+	if (!list && problems) {
+		list = json_array();
+		json_object_set_new(obj, "problems", list);
+	}
+	for (size_t i = 0; problems && problems[i]; i++)
+		json_array_append_new(list, vl_string(problems[i]));
+}
+
 int view_vm(struct daemon *daemon, const struct guid *vm, int detail, json_t **ret_json, struct err *reterr)
 {
 	struct index_vm row;
@@ -237,8 +257,10 @@ int view_vm(struct daemon *daemon, const struct guid *vm, int detail, json_t **r
 		return r;
 	up = hv_state(daemon->hv, vm, &state, NULL) == 0;
 	*ret_json = vm_object(daemon, &row, up ? state_name(state, row.saved) : NULL);
-	if (detail)
+	if (detail) {
 		add_detail(*ret_json, &row);
+		add_problems(daemon, *ret_json, &row);
+	}
 	index_vm_done(&row);
 	return 0;
 }
