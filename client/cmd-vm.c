@@ -134,8 +134,8 @@ static int vm_delete(struct ctl *ctl)
 
 	if (!args_has(ctl->args, "yes") && can_ask(ctl)) {
 		_cleanup_free_ char *name = text_clean(args_word(ctl->args, 0));
-		_cleanup_free_ char *question = xasprintf("Delete VM '%s' with its disks%s? [y/N] ", name,
-							  args_has(ctl->args, "force") ? " and snapshots" : "");
+		_cleanup_free_ char *question = xasprintf("Delete VM '%s' with its disks and all its snapshots? [y/N] ",
+							  name);
 
 		if (ask(question, 'n') != 'y')
 			return report_cancelled();
@@ -177,7 +177,7 @@ static const struct option_row shutdown_options[] = {
 };
 
 static const struct option_row delete_options[] = {
-	{ "force", NULL, 0, "even if it runs or has snapshots" },
+	{ "force", NULL, 0, "even if it runs" },
 	{ "yes", NULL, 0, "do not ask" },
 	{ NULL, NULL, 0, NULL },
 };

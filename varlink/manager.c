@@ -40,8 +40,8 @@ static const struct vl_field create_vm_in[] = {
 	OPTIONAL("importDisk", VL_STRING, "Absolute path of an image on the daemon's host that becomes the base disk; "
 					  "it is copied, and converted where snapshots need that. Not together "
 					  "with diskBytes."),
-	OPTIONAL("importFormat", VL_STRING, "Format of importDisk, for example \"qcow2\", \"raw\" or \"vpc\"; required "
-					    "with it, because a format is never guessed."),
+	OPTIONAL("importFormat", VL_STRING, "Format of importDisk, for example \"qcow2\", \"raw\" or \"vpc\". Absent: "
+					    "its header tells; an image without a known one is raw."),
 	OPTIONAL("cdrom", VL_STRING, "Absolute path of an ISO image to put into a CD-ROM drive."),
 	OPTIONAL("network", VL_STRING, "Name of the libvirt network to connect to. Absent: no network card."),
 	OPTIONAL("uefi", VL_BOOL, "Start with UEFI instead of BIOS. Default: false."),
@@ -87,8 +87,8 @@ static const struct vl_field rename_vm_in[] = {
 
 static const struct vl_field delete_vm_in[] = {
 	IN_VM,
-	OPTIONAL("force", VL_BOOL, "Also if it runs or has snapshots: the guest is stopped at once and all snapshots "
-				   "are lost. Default: false, such a VM is refused."),
+	OPTIONAL("force", VL_BOOL, "Also if it runs: the guest is stopped at once. Default: false, a running VM is "
+				   "refused."),
 	IN_NO_WAIT,
 	END,
 };
