@@ -74,14 +74,17 @@ def test_disk_source_changed_by_somebody_else(lab):
     xml = machine.domain().defined
     assert ours in xml
     lab.define(xml.replace(ours, other))
-    for words in (("snapshot", "create", machine.name), ("vm", "start", machine.name)):
+    # an apply, too: it would remove the working disk, and somebody's image may lie over it
+    for words in (("snapshot", "create", machine.name), ("vm", "start", machine.name),
+                  ("snapshot", "apply", machine.name, first, "--discard")):
         with pytest.raises(CtlError) as refused:
             lab.ctl(*words)
         assert refused.value.code == REFUSED
         assert other in f"{refused.value.message} {refused.value.parameters.get('hint')}"
     assert any(other in problem for problem in machine.show()["problems"])
     assert other in machine.domain().defined
-    machine.apply(first)  # going back puts the domain on our disks again
+    lab.define(xml)  # as the hint says
+    machine.apply(first)
     assert other not in machine.domain().defined
 
 
@@ -120,7 +123,6 @@ def test_foreign_block_job(lab):
             machine.snapshot("second", "--no-memory")
         assert refused.value.code in (REFUSED, 5) and "block job" in refused.value.message
         assert any("block job" in problem for problem in machine.show()["problems"])
-        assert "Block Copy" in lab.virsh("blockjob", machine.name, "vda")
     finally:
         lab.virsh("blockjob", machine.name, "vda", "--abort")
     machine.snapshot("second", "--no-memory")
@@ -143,6 +145,10 @@ def test_foreign_libvirt_snapshot(lab):
     lab.virsh("destroy", machine.name)
     overlay = domain_disks(machine.domain().defined)["vda"][0]
     lab.virsh("snapshot-delete", machine.name, "theirs", "--metadata")
+    with pytest.raises(CtlError) as refused:  # their overlay lies over our working disk
+        machine.apply(first)
+    assert refused.value.code == REFUSED and overlay in refused.value.message
+    lab.virsh("undefine", machine.name)  # as the hint says
     machine.apply(first)
     machine.check_resumed_from(first)
     assert os.path.exists(overlay)  # not ours to remove
