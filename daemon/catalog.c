@@ -124,7 +124,17 @@ static int64_t files_stamp(const struct vmdir *dir)
 {
 	_cleanup_free_ char *config = vmdir_config(dir), *snapshots = vmdir_snapshots_dir(dir);
 	uint64_t h = mix(mix(1469598103, config), snapshots);
+	_cleanup_free_ struct guid *snaps = NULL;
+	size_t n = 0;
 
+	/* a document that is edited in place does not change its directory */
+	if (vmdir_list_snapshots(dir, &snaps, &n, NULL) < 0)
+		n = 0;
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_ char *document = vmdir_snapshot_config(dir, &snaps[i]);
+
+		h = mix(h, document);
+	}
 	return (int64_t)(h & 0x7fffffffffffffff) | 1;
 }
 

@@ -327,6 +327,21 @@ static void add_problem(char ***list, int r, struct err *err)
 	err_done(err);
 }
 
+/* Undefined while it ran: it is gone from libvirt when it stops. */
+static int is_transient(struct machine *m)
+{
+	struct hv_domain *domains = NULL;
+	size_t n = 0;
+	int transient = 0;
+
+	if (hv_list(m->daemon->hv, &domains, &n, NULL) < 0)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		transient |= guid_eq(&domains[i].guid, &m->dir->guid) && !domains[i].persistent;
+	hv_domains_free(domains, n);
+	return transient;
+}
+
 char **machine_problems(struct machine *m)
 {
 	struct domain_disks disks = { NULL, 0 };
@@ -336,6 +351,10 @@ char **machine_problems(struct machine *m)
 
 	if (m->state == HV_ABSENT)
 		strv_push(&list, xasprintf("the domain of VM '%s' is undefined; it is defined again when it is needed",
+					   m->cfg->name));
+	if (machine_is_active(m) && is_transient(m))
+		strv_push(&list, xasprintf("the domain of VM '%s' was undefined while it ran; it is defined again when "
+					   "it is needed after it has stopped",
 					   m->cfg->name));
 	r = machine_refuse_foreign(m, &err);
 	add_problem(&list, r, &err);

@@ -69,10 +69,9 @@ int op_disks_remove(struct op *op, struct err *reterr)
 
 		r = file_remove(new, reterr);
 	}
-	if (r < 0)
-		return r;
-	r = dir_remove(dir, NULL);
-	return r == -ENOTEMPTY ? 0 : r; /* other disks live there */
+	if (!r)
+		ignore_result(dir_remove(dir, NULL)); /* other disks live there, mostly; an empty one does no harm */
+	return r;
 }
 
 void op_disks_point(const struct op *op, struct config *cfg)
