@@ -322,10 +322,13 @@ static int is_absent(const char *path)
 
 int file_remove(const char *path, struct err *reterr)
 {
-	if (is_absent(path))
-		return 0;
-	if (unlink(path) < 0 && errno != ENOENT)
-		return err_file(reterr, errno, path, "cannot remove %s", path);
+	if (unlink(path) < 0 && errno != ENOENT) {
+		int code = errno;
+
+		if (code == EROFS && is_absent(path))
+			return 0;
+		return err_file(reterr, code, path, "cannot remove %s", path);
+	}
 	return fsync_parent(path, reterr);
 }
 
@@ -346,11 +349,11 @@ int dir_make(const char *path, mode_t mode, struct err *reterr)
 
 int dir_remove(const char *path, struct err *reterr)
 {
-	if (is_absent(path))
-		return 0;
 	if (rmdir(path) < 0 && errno != ENOENT) {
 		int code = errno == EEXIST ? ENOTEMPTY : errno; /* POSIX allows either */
 
+		if (code == EROFS && is_absent(path))
+			return 0;
 		return err_file(reterr, code, path, "cannot remove directory %s", path);
 	}
 	return fsync_parent(path, reterr);
