@@ -222,7 +222,7 @@ static int show_info(const struct options *o)
 	else if (o->show_version)
 		puts("vmsnapd " VERSION);
 	else if (o->list_steps)
-		op_list_steps();
+		op_list_steps(o->verbose);
 	else
 		return 0;
 	return 1;

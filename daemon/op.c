@@ -17,11 +17,16 @@ const struct op_kind *const op_kinds[] = {
 	&op_vm_delete,	     &op_vm_rename,	 &op_vm_save,	      &op_vm_resume, NULL,
 };
 
-void op_list_steps(void)
+void op_list_steps(int explain)
 {
-	for (size_t i = 0; op_kinds[i]; i++)
-		for (size_t k = 0; k < op_kinds[i]->n_steps; k++)
-			printf("%s %s\n", op_kinds[i]->name, op_kinds[i]->steps[k].name);
+	for (size_t i = 0; op_kinds[i]; i++) {
+		for (size_t k = 0; k < op_kinds[i]->n_steps; k++) {
+			const struct op_step *step = &op_kinds[i]->steps[k];
+
+			printf("%s %s%s%s\n", op_kinds[i]->name, step->name, explain ? ": if we die here: " : "",
+			       explain ? step->if_we_die : "");
+		}
+	}
 }
 
 int op_fault(const struct op_kind *kind, const char *step, const char *where, struct err *reterr)

@@ -85,8 +85,9 @@ int64_t op_int(const struct op *op, const char *key, int64_t missing);
 /* 1 if an intent key is there and not 0. */
 int op_flag(const struct op *op, const char *key);
 
-/* Prints "kind step" lines of every kind to standard output (--list-steps). */
-void op_list_steps(void);
+/* Prints "kind step" lines of every kind to standard output (--list-steps), with
+ * explain also what is on disk if we die there and what recovery does. */
+void op_list_steps(int explain);
 
 /* A place where a test may kill the daemon or make a step fail: VMSNAPD_FAULT is
  * "kill-before:STEP", "kill-after:STEP" or "fail:STEP", STEP being "step" or

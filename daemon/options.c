@@ -49,7 +49,8 @@ const char *options_help(void)
 	       "  -s, --store DIR     where the VM directories are (default " LOCALSTATEDIR "/lib/vmsnap)\n"
 	       "  -S, --socket PATH   where to listen (default " RUNSTATEDIR "/vmsnapd/vmsnapd.sock)\n"
 	       "  -v, --verbose       log what is done in detail\n"
-	       "      --list-steps    print the steps of every operation, then exit\n"
+	       "      --list-steps    print the steps of every operation (with --verbose: what\n"
+	       "                      recovery does about each), then exit\n"
 	       "  -h, --help          print this, then exit\n"
 	       "  -V, --version       print the version, then exit\n";
 }
