@@ -17,7 +17,7 @@ build_packages="autoconf automake binutils gcc libc6-dev make pkg-config libcmoc
 	libsqlite3-dev libvirt-dev libxml2-dev libxxhash-dev uuid-dev python3 python3-pytest"
 # libvirt-daemon-system makes the user libvirt-qemu, without whom the embedded driver does not start as root
 run_packages="libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system qemu-system-x86 qemu-utils"
-check_packages="git libvirt-clients libxml2-utils man-db mount mtools ovmf procps socat swtpm
+check_packages="git libvirt-clients libxml2-utils man-db mandoc mount mtools ovmf procps socat swtpm
 	swtpm-tools systemd universal-ctags util-linux valgrind xz-utils"
 
 say() {
