@@ -71,7 +71,7 @@ static void free_gate(void *arg)
 	struct gate *g = arg;
 
 	pthread_mutex_lock(&g->lock);
-	__atomic_add_fetch(&g->freed, 1, __ATOMIC_ACQ_REL); /* several workers */
+	__atomic_add_fetch(&g->freed, 1, __ATOMIC_ACQ_REL); /* read without the lock */
 	pthread_mutex_unlock(&g->lock);
 }
 
