@@ -179,6 +179,7 @@ static const struct hv_ops lv_ops = {
 	.nvram_path = lv_nvram_path,
 	.tpm_dir = lv_tpm_dir,
 	.thaw = lv_thaw,
+	.writes_to = lv_writes_to,
 	.on_event = lv_on_event,
 };
 

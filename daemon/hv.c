@@ -143,6 +143,13 @@ void hv_on_event(struct hv *hv, hv_event_fn fn, void *arg)
 	hv->ops->on_event(hv, fn, arg);
 }
 
+int hv_writes_to(struct hv *hv, const struct guid *vm, const char *path, struct err *reterr)
+{
+	if (!hv->ops->writes_to)
+		return err_set(reterr, ERR_BACKEND, -EOPNOTSUPP, "this hypervisor cannot be asked for a disk's image");
+	return hv->ops->writes_to(hv, vm, path, reterr);
+}
+
 int hv_thaw(struct hv *hv, const struct guid *vm, struct err *reterr)
 {
 	if (!hv->ops->thaw)

@@ -89,6 +89,8 @@ struct hv_ops {
 	char *(*tpm_dir)(struct hv *hv, const struct guid *vm);
 	void (*on_event)(struct hv *hv, hv_event_fn fn, void *arg);
 	int (*thaw)(struct hv *hv, const struct guid *vm, struct err *reterr); /* NULL: it has no agent to ask */
+	int (*writes_to)(struct hv *hv, const struct guid *vm, const char *path,
+			 struct err *reterr); /* NULL: it cannot be asked */
 };
 
 struct hv {
@@ -178,6 +180,11 @@ char *hv_tpm_dir(struct hv *hv, const struct guid *vm); /* as hv_nvram_path() */
 
 /* Calls fn(arg, ...) on lifecycle events and on connection changes. */
 void hv_on_event(struct hv *hv, hv_event_fn fn, void *arg);
+
+/* Asks the emulator itself, not libvirt's record, whether a disk of the running
+ * domain is the image at path: 1, 0 or negative errno. After a daemon died between
+ * the emulator's switch and libvirt's note of it only the emulator knows. */
+_must_check_ int hv_writes_to(struct hv *hv, const struct guid *vm, const char *path, struct err *reterr);
 
 /* Asks the guest's agent to thaw all file systems; none frozen is success. Returns 0
  * or negative errno (-EOPNOTSUPP). */

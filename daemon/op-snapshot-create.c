@@ -432,6 +432,24 @@ static int decide_committed(struct op *op, struct op_way *ret_way, struct err *r
 	return take_commit_back(op, snap, reterr);
 }
 
+/* QEMU has opened the new disks and libvirt names the old ones: QEMU tells. */
+static int emulator_uses(struct op *op, struct err *reterr)
+{
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < op_disks_count(op); i++) {
+		_cleanup_free_ char *new = op_disks_path(op, i, "new");
+
+		r = hv_writes_to(op->daemon->hv, &op->m->dir->guid, new, reterr);
+	}
+	if (r < 0)
+		err_hint(reterr, "Try again in a moment; if this does not change, shut the guest down");
+	if (r > 0)
+		job_warn(op->job, "libvirt does not know that the guest runs on new disks: shut it down and start it "
+				  "again before the next snapshot");
+	return r;
+}
+
 /* 1 if the guest is on the overlays: libvirt says so, or it wrote to them. libvirt
  * does not know when it was killed right after QEMU's switch, or when the domain was
  * undefined since. */
@@ -443,11 +461,7 @@ static int switched(struct op *op, int *ret_known, struct err *reterr)
 	if (r == 0)
 		r = op_disks_written(op, reterr);
 	if (r == 0 && machine_is_active(op->m) && op_disks_held(op))
-		return err_full(reterr, ERR_FAILED, -EBUSY, op->m->cfg->name, NULL,
-				"Try again in a moment; if this does not change, shut the guest down",
-				"it cannot be told yet which disks the guest of VM '%s' uses: QEMU has opened the new "
-				"ones, libvirt names the old ones",
-				op->m->cfg->name);
+		r = emulator_uses(op, reterr);
 	return r;
 }
 
