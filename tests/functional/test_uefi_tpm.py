@@ -36,6 +36,8 @@ def in_step(line):
 @pytest.fixture
 def machine(lab, efi_image):
     require("swtpm")
+    if lab.hv.name == "system":
+        lab.hv.prepare_tpm()
     vm = UefiMachine(lab, PREFIX + "uefi", lab.path("uefi.log"))
     lab.ctl("vm", "create", vm.name, "--memory", "96M", "--vcpus", "1", "--import-disk", efi_image, "--uefi", "--tpm",
             "--console-log", vm.serial.path, timeout=300)

@@ -140,6 +140,16 @@ class System:
             until(self.answers, "libvirtd answering")
         os.chmod("/run/libvirt", 0o755)  # swtpm and QEMU run as other users; libvirtd under our umask may have shut it
 
+    @staticmethod
+    def prepare_tpm():
+        """swtpm's certificate authority belongs to the user that made it first; under qemu:///embed that is root,
+        under libvirtd it must be tss."""
+        authority = "/var/lib/swtpm-localca"
+        if not os.path.isdir(authority):
+            return
+        for path in [authority] + [os.path.join(authority, name) for name in os.listdir(authority)]:
+            shutil.chown(path, "tss")
+
     def answers(self):
         return subprocess.run(["virsh", "-q", "-c", self.uri, "version"], capture_output=True).returncode == 0
 
