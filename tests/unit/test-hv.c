@@ -98,7 +98,10 @@ static void disks_are_switched_together(void **state)
 	await_ticks(dir, serial_size(dir), 3, NULL, NULL);
 	/* a disk that is not named stays where it is */
 	run((const char *const[]){ "qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", path, two, NULL });
+	assert_int_equal(hv_writes_to(rig->hv, &guest, two, NULL), 0);
 	MUST(hv_snapshot(rig->hv, &guest, &only_second, &err));
+	assert_int_equal(hv_writes_to(rig->hv, &guest, two, NULL), 1); /* QEMU's own word */
+	assert_int_equal(hv_writes_to(rig->hv, &guest, path, NULL), 0);
 	MUST(hv_xml(rig->hv, &guest, HV_XML_MIGRATABLE, &inactive, &err));
 	MUST(domain_parse(inactive, &dom, &err));
 	domain_get_disks(dom, &disks);
