@@ -123,6 +123,7 @@ def test_foreign_block_job(lab):
             machine.snapshot("second", "--no-memory")
         assert refused.value.code in (REFUSED, 5) and "block job" in refused.value.message
         assert any("block job" in problem for problem in machine.show()["problems"])
+        assert "Block Copy" in lab.virsh("blockjob", machine.name, "vda", "--raw")  # still theirs, still there
     finally:
         lab.virsh("blockjob", machine.name, "vda", "--abort")
     machine.snapshot("second", "--no-memory")

@@ -57,9 +57,8 @@ class Daemon:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=self.environment(fault), start_new_session=True)
 
-    def start(self, fault=None, timeout=180.0):
-        """Starts the process and waits until it serves, is connected to the hypervisor and has recovered. A QEMU
-        that died with the daemon in the middle of a load keeps libvirt's lock for half a minute at a time."""
+    def start(self, fault=None, timeout=60.0):
+        """Starts the process and waits until it serves, is connected to the hypervisor and has recovered."""
         self.spawn(fault)
         until(self.ready, lambda: f"vmsnapd ready; its log ends in {self.log()[-1500:]}", timeout)
 
