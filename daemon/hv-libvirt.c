@@ -179,7 +179,8 @@ static const struct hv_ops lv_ops = {
 	.nvram_path = lv_nvram_path,
 	.tpm_dir = lv_tpm_dir,
 	.thaw = lv_thaw,
-	.writes_to = lv_writes_to,
+	.take_back = lv_take_back,
+	.forget_image = lv_forget_image,
 	.on_event = lv_on_event,
 };
 

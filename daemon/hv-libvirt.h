@@ -126,8 +126,11 @@ _must_check_ int lv_snapshot(struct hv *hv, const struct guid *vm, const struct 
 /* as hv_thaw() */
 _must_check_ int lv_thaw(struct hv *hv, const struct guid *vm, struct err *reterr);
 
-/* hv_ops.writes_to by QEMU's query-block (hv-qemu.c). */
-_must_check_ int lv_writes_to(struct hv *hv, const struct guid *vm, const char *path, struct err *reterr);
+/* hv-qemu.c: as hv_take_back(). */
+_must_check_ int lv_take_back(struct hv *hv, const struct guid *vm, const struct hv_back *disks, size_t n,
+			      struct err *reterr);
+/* as hv_forget_image() */
+_must_check_ int lv_forget_image(struct hv *hv, const struct guid *vm, const char *path, struct err *reterr);
 /* as hv_save() */
 _must_check_ int lv_save(struct hv *hv, const struct guid *vm, const char *file, struct err *reterr);
 /* as hv_restore() */

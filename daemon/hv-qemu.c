@@ -1,45 +1,304 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What only QEMU itself can tell. Asked in recovery alone: it marks the domain as
- * tainted (custom-monitor). Source of the reply: QEMU qapi/block-core.json. */
+/* What only QEMU itself can tell or mend, by its monitor. Used in recovery alone: it
+ * marks the domain as tainted (custom-monitor). libvirt's QEMU driver names the
+ * block nodes of an image libvirt-N-storage (the file) and libvirt-N-format.
+ * Source of the commands: QEMU qapi/block-core.json and qapi/job.json. */
 #include <jansson.h>
 #include <libvirt/libvirt-qemu.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/alloc.h"
 #include "daemon/hv-libvirt.h"
 
-/* 1 if one of the devices has path as its top image. */
-static int reply_names(json_t *devices, const char *path)
+static void release_json(json_t *json)
+{
+	json_decref(json);
+}
+DEFINE_CLEANUP(json_t, release_json);
+#define _cleanup_json_ _cleanup_(release_jsonp)
+
+/* ---- the monitor */
+
+/* Runs a command (*taken*, NULL if it could not be built); ret_value, if not NULL, is
+ * what it returned, *owned*. */
+static int monitor(struct lv_call *call, json_t *command, json_t **ret_value, struct err *reterr)
+{
+	_cleanup_json_ json_t *taken = command, *reply = NULL;
+	_cleanup_free_ char *text = taken ? json_dumps(taken, JSON_COMPACT) : NULL, *answer = NULL;
+	const char *problem;
+	json_t *value;
+
+	if (!text)
+		return err_set(reterr, ERR_FAILED, -EILSEQ, "cannot ask QEMU about domain \"%s\": not UTF-8",
+			       call->name);
+	if (virDomainQemuMonitorCommand(call->dom, text, &answer, 0) < 0)
+		return lv_fail(call, reterr, "cannot ask QEMU about domain \"%s\"", call->name);
+	reply = json_loads(answer, JSON_REJECT_DUPLICATES, NULL);
+	value = json_object_get(reply, "return");
+	if (!value) {
+		problem = json_string_value(json_object_get(json_object_get(reply, "error"), "desc"));
+		return err_set(reterr, ERR_BACKEND, -EPROTO, "QEMU refused %s of domain \"%s\": %s",
+			       json_string_value(json_object_get(taken, "execute")), call->name,
+			       problem ? problem : "it gave no reason");
+	}
+	if (ret_value)
+		*ret_value = json_incref(value);
+	return 0;
+}
+
+/* Same for a command that returns a list. */
+static int monitor_list(struct lv_call *call, json_t *command, json_t **ret_list, struct err *reterr)
+{
+	int r = monitor(call, command, ret_list, reterr);
+
+	if (!r && !json_is_array(*ret_list)) {
+		json_decref(*ret_list);
+		*ret_list = NULL;
+		r = err_set(reterr, ERR_BACKEND, -EPROTO, "QEMU did not answer with a list about domain \"%s\"",
+			    call->name);
+	}
+	return r;
+}
+
+static int is_qemu(const struct lv *lv)
+{
+	return lv->driver == LV_QEMU_SYSTEM || lv->driver == LV_QEMU_SESSION || lv->driver == LV_QEMU_EMBED;
+}
+
+static const char *text_of(json_t *object, const char *key)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	return value ? value : "";
+}
+
+/* ---- block nodes */
+
+static json_t *find_by(json_t *list, const char *key, const char *value)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+		if (strcmp(text_of(item, key), value) == 0)
+			return item;
+	return NULL;
+}
+
+/* Name of the node of the file at path, *owned*; NULL if QEMU has none. A node of a
+ * format may carry the same file name. */
+static char *storage_node(json_t *nodes, const char *path)
+{
+	static const char suffix[] = "-storage";
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(nodes, i, item) {
+		const char *name = text_of(item, "node-name");
+		size_t len = strlen(name);
+
+		if (len >= sizeof(suffix) && strcmp(name + len - (sizeof(suffix) - 1), suffix) == 0 &&
+		    strcmp(text_of(item, "file"), path) == 0)
+			return xstrdup(name);
+	}
+	return NULL;
+}
+
+/* Name of the node of the format above a storage node, or that itself where there is
+ * none (raw), *owned*. */
+static char *format_node(json_t *nodes, const char *storage)
+{
+	_cleanup_free_ char *name = xasprintf("%.*s-format", (int)(strlen(storage) - strlen("-storage")), storage);
+
+	return find_by(nodes, "node-name", name) ? TAKE_PTR(name) : xstrdup(storage);
+}
+
+/* Name of the topmost node of the image at path, *owned*; NULL if there is none. */
+static char *top_node(json_t *nodes, const char *path)
+{
+	_cleanup_free_ char *storage = storage_node(nodes, path);
+
+	return storage ? format_node(nodes, storage) : NULL;
+}
+
+static int is_attached(json_t *devices, const char *node)
 {
 	json_t *device;
 	size_t i;
 
-	json_array_foreach(devices, i, device) {
-		json_t *inserted = json_object_get(device, "inserted");
-		const char *file = json_string_value(json_object_get(inserted, "file"));
-
-		if (file && strcmp(file, path) == 0)
+	json_array_foreach(devices, i, device)
+		if (strcmp(text_of(json_object_get(device, "inserted"), "node-name"), node) == 0)
 			return 1;
-	}
 	return 0;
 }
 
-int lv_writes_to(struct hv *hv, const struct guid *vm, const char *path, struct err *reterr)
+static int read_nodes(struct lv_call *call, json_t **ret_nodes, struct err *reterr)
+{
+	return monitor_list(call, json_pack("{s:s, s:{s:b}}", "execute", "query-named-block-nodes", "arguments",
+					    "flat", 1), ret_nodes, reterr);
+}
+
+/* ---- back to the images that libvirt knows */
+
+/* The jobs of one taking back: one for each overlay that a disk is on. */
+struct back {
+	struct lv_call *call;
+	char **jobs; /* names */
+};
+
+static char *job_name(const char *node)
+{
+	return xasprintf("vmsnap-back-%s", node);
+}
+
+static int job_command(const struct back *b, const char *command, const char *job, struct err *reterr)
+{
+	return monitor(b->call, json_pack("{s:s, s:{s:s}}", "execute", command, "arguments", "id", job), NULL,
+		       reterr);
+}
+
+/* Starts to commit the overlay into its backing image, if a disk is on it. */
+static int begin_disk(struct back *b, json_t *nodes, json_t *devices, json_t *jobs, const struct hv_back *disk,
+		      struct err *reterr)
+{
+	_cleanup_free_ char *top = top_node(nodes, disk->overlay), *base = top_node(nodes, disk->image);
+	_cleanup_free_ char *job = top ? job_name(top) : NULL;
+
+	if (!top)
+		return 0;
+	if (!find_by(jobs, "id", job)) {
+		int r;
+
+		if (!is_attached(devices, top))
+			return 0;
+		if (!base) /* without a base QEMU would commit into the lowest image */
+			return err_full(reterr, ERR_BACKEND, -EPROTO, b->call->name, disk->image, NULL,
+					"QEMU does not have the image '%s' open, on which a disk was", disk->image);
+		r = monitor(b->call, json_pack("{s:s, s:{s:s, s:s, s:s, s:b}}", "execute", "block-commit",
+					       "arguments", "job-id", job, "device", top, "base-node", base,
+					       "auto-dismiss", 0), NULL, reterr);
+		if (r < 0)
+			return r;
+	}
+	strv_push(&b->jobs, TAKE_PTR(job));
+	return 0;
+}
+
+static int begin_all(struct back *b, const struct hv_back *disks, size_t n, struct err *reterr)
+{
+	_cleanup_json_ json_t *nodes = NULL, *devices = NULL, *jobs = NULL;
+	int r = read_nodes(b->call, &nodes, reterr);
+
+	if (!r)
+		r = monitor_list(b->call, json_pack("{s:s}", "execute", "query-block"), &devices, reterr);
+	if (!r)
+		r = monitor_list(b->call, json_pack("{s:s}", "execute", "query-jobs"), &jobs, reterr);
+	for (size_t i = 0; !r && i < n; i++)
+		r = begin_disk(b, nodes, devices, jobs, &disks[i], reterr);
+	return r;
+}
+
+/* Waits until a job has that status, or "concluded" well. */
+static int await_job(const struct back *b, const char *job, const char *status, struct err *reterr)
+{
+	for (;;) {
+		_cleanup_json_ json_t *jobs = NULL;
+		json_t *found;
+		int r = monitor_list(b->call, json_pack("{s:s}", "execute", "query-jobs"), &jobs, reterr);
+
+		if (r < 0)
+			return r;
+		found = find_by(jobs, "id", job);
+		if (!found || *text_of(found, "error"))
+			return err_set(reterr, ERR_BACKEND, -EIO,
+				       "QEMU could not put a disk of domain \"%s\" back on its old image: %s",
+				       b->call->name, found ? text_of(found, "error") : "its job is gone");
+		if (strcmp(text_of(found, "status"), status) == 0 ||
+		    strcmp(text_of(found, "status"), "concluded") == 0)
+			return 0;
+		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
+	}
+}
+
+/* Lets all disks change over; the guest is paused, so that none is ahead. */
+static int complete_all(const struct back *b, struct err *reterr)
+{
+	int r = 0;
+
+	for (char **job = b->jobs; !r && *job; job++) {
+		_cleanup_err_ struct err done = ERR_INIT; /* one that concluded refuses; await_job() tells */
+
+		ignore_result(job_command(b, "job-complete", *job, &done));
+		r = await_job(b, *job, "concluded", reterr);
+	}
+	for (char **job = b->jobs; !r && *job; job++)
+		r = job_command(b, "job-dismiss", *job, reterr);
+	return r;
+}
+
+/* A commit that fails leaves its disk on the overlay: no harm, but the jobs must go. */
+static void cancel_all(const struct back *b)
+{
+	for (char **job = b->jobs; job && *job; job++) {
+		_cleanup_err_ struct err ignored = ERR_INIT;
+
+		if (job_command(b, "job-cancel", *job, &ignored) < 0)
+			ignore_result(job_command(b, "job-dismiss", *job, &ignored));
+	}
+}
+
+int lv_take_back(struct hv *hv, const struct guid *vm, const struct hv_back *disks, size_t n, struct err *reterr)
 {
 	_cleanup_call_ struct lv_call call = { 0 };
-	_cleanup_free_ char *text = NULL;
-	json_t *reply, *devices;
+	_cleanup_strv_ char **jobs = NULL;
+	struct back b = { .call = &call };
 	int r = lv_begin_domain(hv, vm, &call, reterr);
 
 	if (r < 0)
 		return r;
-	if (virDomainQemuMonitorCommand(call.dom, "{\"execute\":\"query-block\"}", &text, 0) < 0)
-		return lv_fail(&call, reterr, "cannot ask QEMU for the disks of domain \"%s\"", call.name);
-	reply = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-	devices = json_object_get(reply, "return");
-	r = json_is_array(devices) ? reply_names(devices, path) :
-				     err_set(reterr, ERR_BACKEND, -EPROTO,
-					     "QEMU did not tell the disks of domain \"%s\"", call.name);
-	json_decref(reply);
-	return r;
+	if (!is_qemu(call.lv))
+		return 0;
+	r = begin_all(&b, disks, n, reterr);
+	jobs = b.jobs;
+	for (char **job = jobs; !r && job && *job; job++)
+		r = await_job(&b, *job, "ready", reterr);
+	if (!r && jobs) {
+		r = lv_suspend(hv, vm, reterr);
+		if (!r)
+			r = complete_all(&b, reterr);
+	}
+	if (r < 0)
+		cancel_all(&b);
+	return r < 0 ? r : jobs != NULL;
+}
+
+/* ---- what a switch that did not happen left in QEMU */
+
+static int remove_node(struct lv_call *call, const char *node, struct err *reterr)
+{
+	return monitor(call, json_pack("{s:s, s:{s:s}}", "execute", "blockdev-del", "arguments", "node-name", node),
+		       NULL, reterr);
+}
+
+int lv_forget_image(struct hv *hv, const struct guid *vm, const char *path, struct err *reterr)
+{
+	_cleanup_call_ struct lv_call call = { 0 };
+	_cleanup_json_ json_t *nodes = NULL;
+	_cleanup_free_ char *storage = NULL, *format = NULL;
+	int r = lv_begin_domain(hv, vm, &call, reterr);
+
+	if (!r && !is_qemu(call.lv))
+		return 0;
+	if (!r)
+		r = read_nodes(&call, &nodes, reterr);
+	if (r < 0)
+		return r;
+	storage = storage_node(nodes, path);
+	if (!storage)
+		return 0;
+	format = format_node(nodes, storage);
+	if (strcmp(format, storage) != 0)
+		r = remove_node(&call, format, reterr);
+	return r < 0 ? r : remove_node(&call, storage, reterr);
 }

@@ -143,11 +143,14 @@ void hv_on_event(struct hv *hv, hv_event_fn fn, void *arg)
 	hv->ops->on_event(hv, fn, arg);
 }
 
-int hv_writes_to(struct hv *hv, const struct guid *vm, const char *path, struct err *reterr)
+int hv_take_back(struct hv *hv, const struct guid *vm, const struct hv_back *disks, size_t n, struct err *reterr)
 {
-	if (!hv->ops->writes_to)
-		return err_set(reterr, ERR_BACKEND, -EOPNOTSUPP, "this hypervisor cannot be asked for a disk's image");
-	return hv->ops->writes_to(hv, vm, path, reterr);
+	return hv->ops->take_back ? hv->ops->take_back(hv, vm, disks, n, reterr) : 0;
+}
+
+int hv_forget_image(struct hv *hv, const struct guid *vm, const char *path, struct err *reterr)
+{
+	return hv->ops->forget_image ? hv->ops->forget_image(hv, vm, path, reterr) : 0;
 }
 
 int hv_thaw(struct hv *hv, const struct guid *vm, struct err *reterr)

@@ -36,6 +36,11 @@ struct hv_switch {
 	const char *path;   /* absolute path of the overlay (qcow2) */
 };
 
+/* One disk to be taken back from an overlay to the image below it. */
+struct hv_back {
+	const char *overlay, *image; /* absolute paths */
+};
+
 /* What one snapshot call does; the disks change in one transaction or not at all. */
 struct hv_snapshot {
 	const struct hv_switch *disks;
@@ -89,8 +94,9 @@ struct hv_ops {
 	char *(*tpm_dir)(struct hv *hv, const struct guid *vm);
 	void (*on_event)(struct hv *hv, hv_event_fn fn, void *arg);
 	int (*thaw)(struct hv *hv, const struct guid *vm, struct err *reterr); /* NULL: it has no agent to ask */
-	int (*writes_to)(struct hv *hv, const struct guid *vm, const char *path,
-			 struct err *reterr); /* NULL: it cannot be asked */
+	int (*take_back)(struct hv *hv, const struct guid *vm, const struct hv_back *disks, size_t n,
+			 struct err *reterr); /* NULL: it has no emulator that could be ahead of it */
+	int (*forget_image)(struct hv *hv, const struct guid *vm, const char *path, struct err *reterr); /* as well */
 };
 
 struct hv {
@@ -181,10 +187,19 @@ char *hv_tpm_dir(struct hv *hv, const struct guid *vm); /* as hv_nvram_path() */
 /* Calls fn(arg, ...) on lifecycle events and on connection changes. */
 void hv_on_event(struct hv *hv, hv_event_fn fn, void *arg);
 
-/* Asks the emulator itself, not libvirt's record, whether a disk of the running
- * domain is the image at path: 1, 0 or negative errno. After a daemon died between
- * the emulator's switch and libvirt's note of it only the emulator knows. */
-_must_check_ int hv_writes_to(struct hv *hv, const struct guid *vm, const char *path, struct err *reterr);
+/* After a libvirt died between the emulator's switch of disks and its own note of
+ * it: the emulator is on the overlays, libvirt names the images below. Commits the
+ * overlays into those while the guest runs, then pauses it and goes back to them, all
+ * disks at one instant; the guest stays paused. Returns 1 if it did, 0 if the emulator
+ * uses none of the overlays, or negative errno (the guest runs on, on the overlays). */
+_must_check_ int hv_take_back(struct hv *hv, const struct guid *vm, const struct hv_back *disks, size_t n,
+			      struct err *reterr);
+
+/* Closes an image that the emulator of a running domain has open for a switch that
+ * did not happen; one that it does not have open is success, one that a disk uses an
+ * error. (Left open it makes every later saving of memory fail.) Returns 0 or
+ * negative errno. */
+_must_check_ int hv_forget_image(struct hv *hv, const struct guid *vm, const char *path, struct err *reterr);
 
 /* Asks the guest's agent to thaw all file systems; none frozen is success. Returns 0
  * or negative errno (-EOPNOTSUPP). */

@@ -8,6 +8,7 @@
 
 #include "common/alloc.h"
 #include "common/fileio.h"
+#include "daemon/daemon.h"
 #include "layout/image.h"
 #include "layout/qcow2.h"
 
@@ -139,4 +140,31 @@ int op_disks_held(const struct op *op)
 			return 1;
 	}
 	return 0;
+}
+
+int op_disks_take_back(struct op *op, struct err *reterr)
+{
+	size_t n = (size_t)op_disks_count(op);
+	_cleanup_free_ struct hv_back *disks = xcalloc(n + 1, sizeof(*disks));
+	_cleanup_strv_ char **paths = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		disks[i].overlay = op_disks_path(op, (int)i, "new");
+		strv_push(&paths, (char *)disks[i].overlay);
+		disks[i].image = op_disks_path(op, (int)i, "old");
+		strv_push(&paths, (char *)disks[i].image);
+	}
+	return hv_take_back(op->daemon->hv, &op->m->dir->guid, disks, n, reterr);
+}
+
+int op_disks_forget(struct op *op, struct err *reterr)
+{
+	int r = 0;
+
+	for (int i = 0; !r && i < op_disks_count(op); i++) {
+		_cleanup_free_ char *new = op_disks_path(op, i, "new");
+
+		r = hv_forget_image(op->daemon->hv, &op->m->dir->guid, new, reterr);
+	}
+	return r;
 }

@@ -32,6 +32,14 @@ _must_check_ int op_disks_written(const struct op *op, struct err *reterr);
 /* Whether some process has any of the overlays open as QEMU does: 1 or 0. */
 int op_disks_held(const struct op *op);
 
+/* Puts an emulator that is on the overlays without libvirt's knowing back on the old
+ * images, as hv_take_back() does. Returns 1 if it was there, 0, or negative errno. */
+_must_check_ int op_disks_take_back(struct op *op, struct err *reterr);
+
+/* Closes the overlays in the emulator of a running domain that does not use them.
+ * Returns 0 or negative errno. */
+_must_check_ int op_disks_forget(struct op *op, struct err *reterr);
+
 /* Number of rows; the absolute path of one's old or new image, *owned*. */
 int op_disks_count(const struct op *op);
 char *op_disks_path(const struct op *op, int i, const char *which); /* as op_disks_count(); "old" or "new" */

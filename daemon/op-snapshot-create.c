@@ -209,8 +209,12 @@ static int resume_guest(struct op *op, struct err *reterr)
 
 static int capture_undo(struct op *op, struct err *reterr)
 {
-	int r = was_active(op) ? resume_guest(op, reterr) : 0;
+	int r = was_active(op) ? machine_wait_idle(op->m, reterr) : 0;
 
+	if (!r && was_active(op) && machine_is_active(op->m) && (op->recovering || op_disks_held(op)))
+		r = op_disks_forget(op, reterr);
+	if (!r && was_active(op))
+		r = resume_guest(op, reterr);
 	return r < 0 ? r : remove_memory(op, reterr);
 }
 
@@ -356,7 +360,8 @@ static const struct op_step steps[] = {
 		       "overlays that nothing uses; they are removed", 1 },
 	[CAPTURE] = { "capture", "taking the state", capture_run, capture_undo,
 		      "the domain tells whether the disks were switched: if not, all is removed and a guest paused by "
-		      "us goes on; if so, the snapshot is completed when its memory is whole, else dropped", 1 },
+		      "us goes on; if so, the snapshot is completed when its memory is whole, else dropped; a QEMU that "
+		      "switched without libvirt's knowing is put back on the old disks", 1 },
 	[SEAL] = { "seal", "sealing disks", seal_run, seal_undo,
 		   "old disks perhaps read-only; made writable again, or sealed again", 0 },
 	[DOCUMENT] = { "document", "writing the snapshot", document_run, document_undo,
@@ -432,37 +437,58 @@ static int decide_committed(struct op *op, struct op_way *ret_way, struct err *r
 	return take_commit_back(op, snap, reterr);
 }
 
-/* QEMU has opened the new disks and libvirt names the old ones: QEMU tells. */
-static int emulator_uses(struct op *op, struct err *reterr)
+/* libvirt died right after QEMU's switch, or in the middle of preparing it, and names
+ * the old disks: QEMU goes back to them, so that both agree again. The record says so
+ * before the guest may write to them: from there on the overlays are stale. */
+static int back_to_known_disks(struct op *op, struct err *reterr)
 {
-	int r = 0;
+	_cleanup_free_ char *record = vmdir_intent(op->m->dir);
+	int r = op_disks_take_back(op, reterr);
 
-	for (int i = 0; r == 0 && i < op_disks_count(op); i++) {
-		_cleanup_free_ char *new = op_disks_path(op, i, "new");
-
-		r = hv_writes_to(op->daemon->hv, &op->m->dir->guid, new, reterr);
-	}
 	if (r < 0)
 		err_hint(reterr, "Try again in a moment; if this does not change, shut the guest down");
-	if (r > 0)
-		job_warn(op->job, "libvirt does not know that the guest runs on new disks: shut it down and start it "
-				  "again before the next snapshot");
-	return r;
+	if (r <= 0)
+		return r;
+	intent_set(op->intent, "back", "1");
+	return intent_write(op->intent, record, reterr);
 }
 
-/* 1 if the guest is on the overlays: libvirt says so, or it wrote to them. libvirt
- * does not know when it was killed right after QEMU's switch, or when the domain was
- * undefined since. */
+/* 1 if the guest is on the overlays: libvirt says so, or it wrote to them and has
+ * ended or was undefined since. */
 static int switched(struct op *op, int *ret_known, struct err *reterr)
 {
 	int r = op_disks_in_use(op, reterr);
 
 	*ret_known = r > 0;
-	if (r == 0)
-		r = op_disks_written(op, reterr);
-	if (r == 0 && machine_is_active(op->m) && op_disks_held(op))
-		r = emulator_uses(op, reterr);
-	return r;
+	if (r != 0)
+		return r;
+	if (machine_is_active(op->m) && (op->recovering || op_disks_held(op)))
+		r = back_to_known_disks(op, reterr);
+	return r < 0 || op_flag(op, "back") ? r : op_disks_written(op, reterr);
+}
+
+/* libvirt died between its notes of the running domain and of the definition: that
+ * still names the old disks, with whatever the admin edited in it. */
+static int move_definition(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *xml = NULL, *moved = NULL;
+	int r = machine_is_defined_on(op->m, op->m->cfg, reterr);
+
+	op_disks_point(op, op->m->cfg);
+	if (r <= 0)
+		return r;
+	r = hv_xml(op->daemon->hv, &op->m->dir->guid, HV_XML_INACTIVE, &xml, reterr);
+	if (!r)
+		r = machine_point_xml(op->m, op->m->cfg, xml, &moved, reterr);
+	return r < 0 ? r : hv_define(op->daemon->hv, moved, reterr);
+}
+
+/* Edits of the domain since the configuration was written belong to the snapshot. */
+static int take_switched(struct op *op, struct err *reterr)
+{
+	int r = move_definition(op, reterr);
+
+	return r < 0 ? r : machine_take_domain(op->m, reterr);
 }
 
 /* Committed, or the guest writes to the overlays already (which nobody can take
@@ -474,18 +500,17 @@ static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
 
 	if (op_disks_are_in(op, op->m->cfg))
 		return decide_committed(op, ret_way, reterr);
-	if (!was_active(op))
+	if (!was_active(op) || op_flag(op, "back"))
 		return 0;
 	r = machine_wait_idle(op->m, reterr);
 	if (!r)
 		r = switched(op, &known, reterr);
 	if (r <= 0)
 		return r;
-	/* edits of the domain since the configuration was written belong to the snapshot */
-	op_disks_point(op, op->m->cfg);
-	r = known ? machine_take_domain(op->m, reterr) : 0;
+	r = known ? take_switched(op, reterr) : 0;
 	if (r < 0)
 		return r;
+	op_disks_point(op, op->m->cfg);
 	ret_way->forward = 1;
 	ret_way->from = SEAL;
 	ret_way->failed = has_memory(op) && !memory_is_whole(tmp, vsv);

@@ -112,3 +112,23 @@ def test_killed_at_random(lab, cls, turn):
     lab.daemon.start()
     lab.check()
     scenario.verify(done)
+
+
+@pytest.mark.parametrize("msec", (10, 13, 16, 20) if QUICK else range(2, 42, 2))
+def test_killed_in_the_switch(lab, msec):
+    """Under the embedded driver libvirt dies with us, between what it tells QEMU and what it notes of it: nodes that
+    nothing uses, disks that QEMU switched and libvirt did not see, a definition that is behind the running domain."""
+    scenario = scenarios.CreateDiskOnly(lab)
+    scenario.prepare()
+    begun = lab.daemon.log().count("snapshot-create: capture")
+    kill = lab.daemon.kill_when(lambda: lab.daemon.log().count("snapshot-create: capture") > begun, msec / 1000)
+    done = False
+    try:
+        lab.ctl(*scenario.words())
+        done = True
+    except (CtlError, varlink.VarlinkError):
+        pass
+    kill.join()
+    lab.daemon.start()
+    lab.check()
+    scenario.verify(done)

@@ -98,10 +98,7 @@ static void disks_are_switched_together(void **state)
 	await_ticks(dir, serial_size(dir), 3, NULL, NULL);
 	/* a disk that is not named stays where it is */
 	run((const char *const[]){ "qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", path, two, NULL });
-	assert_int_equal(hv_writes_to(rig->hv, &guest, two, NULL), 0);
 	MUST(hv_snapshot(rig->hv, &guest, &only_second, &err));
-	assert_int_equal(hv_writes_to(rig->hv, &guest, two, NULL), 1); /* QEMU's own word */
-	assert_int_equal(hv_writes_to(rig->hv, &guest, path, NULL), 0);
 	MUST(hv_xml(rig->hv, &guest, HV_XML_MIGRATABLE, &inactive, &err));
 	MUST(domain_parse(inactive, &dom, &err));
 	domain_get_disks(dom, &disks);
@@ -110,6 +107,38 @@ static void disks_are_switched_together(void **state)
 	assert_non_null(strstr(disks.disk[1].source, "/vdb.two"));
 	domain_disks_done(&disks);
 	await_ticks(dir, serial_size(dir), 3, NULL, NULL);
+}
+
+/* The overlay vda.two goes into vda.one and vdb.two into vdb.one while the guest runs;
+ * that libvirt believes otherwise does not matter here. */
+static void an_emulator_goes_back_to_the_images_below(void **state)
+{
+	const char *dir = *state;
+	_cleanup_free_ char *a1 = xasprintf("%s/vda.one", dir), *b1 = xasprintf("%s/vdb.one", dir);
+	_cleanup_free_ char *a2 = xasprintf("%s/vda.two", dir), *b2 = xasprintf("%s/vdb.two", dir);
+	const struct hv_back back[] = { { a2, a1 }, { b2, b1 } };
+	const struct hv_switch second[] = { { "vda", a2 }, { "vdb", b2 } };
+	const struct hv_snapshot two = { .disks = second, .n_disks = 2 };
+
+	make_overlays(dir, "one");
+	assert_int_equal(hv_take_back(rig->hv, &guest, back, 2, NULL), 0);
+	MUST(snapshot(dir, "one", NULL, 0, &err));
+	assert_int_equal(hv_take_back(rig->hv, &guest, back, 2, NULL), 0);
+	run((const char *const[]){ "qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", a1, a2, NULL });
+	run((const char *const[]){ "qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", b1, b2, NULL });
+	MUST(hv_snapshot(rig->hv, &guest, &two, &err));
+	await_ticks(dir, serial_size(dir), 3, NULL, NULL);
+	assert_int_equal(hv_take_back(rig->hv, &guest, back, 2, NULL), 1);
+	assert_state(HV_PAUSED);
+	for (int twice = 0; twice < 2; twice++) {
+		MUST(hv_forget_image(rig->hv, &guest, a2, &err));
+		MUST(hv_forget_image(rig->hv, &guest, b2, &err));
+	}
+	assert_true(hv_forget_image(rig->hv, &guest, a1, NULL) < 0); /* in use */
+	assert_int_equal(unlink(a2), 0);
+	assert_int_equal(unlink(b2), 0);
+	MUST(hv_resume(rig->hv, &guest, &err));
+	await_ticks(dir, serial_size(dir), 3, NULL, NULL); /* each tick compares the disk with the memory */
 }
 
 static void a_disk_that_is_not_there_switches_nothing(void **state)
@@ -353,6 +382,7 @@ int main(void)
 		cmocka_unit_test(the_type_of_guests_is_known),
 		cmocka_unit_test_setup_teardown(a_guest_starts_stops_and_is_told, start_guest, stop_guest),
 		cmocka_unit_test_setup_teardown(disks_are_switched_together, start_guest, stop_guest),
+		cmocka_unit_test_setup_teardown(an_emulator_goes_back_to_the_images_below, start_guest, stop_guest),
 		cmocka_unit_test_setup_teardown(a_disk_that_is_not_there_switches_nothing, start_guest, stop_guest),
 		cmocka_unit_test_setup_teardown(memory_comes_back_live, start_guest, stop_guest),
 		cmocka_unit_test_setup_teardown(memory_comes_back_paused, start_guest, stop_guest),

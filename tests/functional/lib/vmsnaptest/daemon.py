@@ -5,6 +5,8 @@ import os
 import shlex
 import signal
 import subprocess
+import threading
+import time
 
 from . import varlink
 from .wait import until
@@ -91,6 +93,16 @@ class Daemon:
         if self.alive():
             self.process.kill()
             self.process.wait(30)
+
+    def kill_when(self, condition, later=0.0):
+        """A thread that sends SIGKILL that many seconds after the condition is true; join it."""
+        def watch():
+            until(condition, "the moment to kill", 60.0)
+            time.sleep(later)  # not a wait for something: the instant that is tested
+            self.kill()
+        thread = threading.Thread(target=watch)
+        thread.start()
+        return thread
 
     def stop(self, timeout=60.0):
         """SIGTERM; it must end by itself, with exit status 0."""
