@@ -123,12 +123,13 @@ static int check_block(struct verify *v, uint32_t number, struct err *reterr)
 
 int join_verify(const struct save_files *files, size_t n, image_progress_fn progress, void *arg, struct err *reterr)
 {
-	_cleanup_(verify_done) struct verify v = { .bin_path = n > 0 ? files[0].bin : NULL, .progress = progress, .arg = arg };
+	_cleanup_(verify_done) struct verify v = { .progress = progress, .arg = arg };
 	_cleanup_free_ char *xml = NULL;
 	int r = chain_open(files, n, 1, 0, &v.chain, reterr);
 
 	if (r < 0)
 		return r;
+	v.bin_path = files[0].bin;
 	v.info = vsv_info(chain_vsv(v.chain, 0));
 	v.total = v.info->size + vsv_pages(v.info) * VSV_PAGE;
 	v.buf = xreallocarray(NULL, CHAIN_WINDOW, VSV_PAGE);

@@ -179,8 +179,8 @@ static int put_tail(struct join *j, struct err *reterr)
 		pos += n;
 		if (pos == tail->size && XXH3_64bits_digest(sum) != tail->sum)
 			return err_full(reterr, ERR_BAD_DATA, -EBADMSG, NULL, vsv_path(j->vsv), NULL,
-					"save state '%s' is damaged: the %s does not fit its checksum", vsv_path(j->vsv),
-					vsv_part_name(VSV_TAIL));
+					"save state '%s' is damaged: the %s does not fit its checksum",
+					vsv_path(j->vsv), vsv_part_name(VSV_TAIL));
 		r = put(j, j->pages, n, reterr);
 		if (r < 0)
 			return r;

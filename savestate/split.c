@@ -265,8 +265,8 @@ static int open_parents(struct split *s, const struct split_opts *opts, struct e
 		return 0;
 	if (opts->n_parents >= VSV_MAX_CHAIN)
 		return err_full(reterr, ERR_LIMIT, -E2BIG, NULL, opts->vsv, NULL,
-				"save state '%s' cannot build on %zu others: at most %d can", opts->vsv, opts->n_parents,
-				VSV_MAX_CHAIN - 1);
+				"save state '%s' cannot build on %zu others: at most %d can", opts->vsv,
+				opts->n_parents, VSV_MAX_CHAIN - 1);
 	r = chain_open(opts->parents, opts->n_parents, 0, 0, &s->parents, reterr);
 	if (r < 0)
 		return r;

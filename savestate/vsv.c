@@ -99,8 +99,8 @@ static int read_start(const struct vsv *v, struct err *reterr)
 		return damaged(v, reterr, "it does not begin as one");
 	if (version != VSV_VERSION || features != 0)
 		return err_full(reterr, ERR_BAD_DATA, -ENOTSUP, NULL, v->path, NULL,
-				"save state '%s' has version %u and features %#x, which are not known here", v->path, version,
-				features);
+				"save state '%s' has version %u and features %#x, which are not known here", v->path,
+				version, features);
 	if (cursor_le64(&c) != 0)
 		return damaged(v, reterr, "its start");
 	return 0;
@@ -156,7 +156,8 @@ static int info_is_sound(const struct vsv_info *info)
 	if (info->n_blocks > VSV_MAX_BLOCKS || !(flags & VSV_F_RAM) != (info->n_blocks == 0))
 		return 0;
 	if (!(flags & VSV_F_RAM) && (flags != 0 || info->bin_size != 0 || !guid_is_none(&info->parent) ||
-				     info->part[VSV_PREFIX].size != 0 || info->ram_sum != 0))
+				     info->part[VSV_PREFIX].size != 0 || info->part[VSV_COMMANDS].size != 0 ||
+				     info->ram_sum != 0))
 		return 0;
 	if (guid_is_none(&info->parent) && info->pages[PAGE_PARENT] != 0)
 		return 0;
