@@ -8,13 +8,12 @@
 #include "savestate/image.h"
 
 /* A save state of a stream, in a directory. */
-static struct bytes make_state(const struct state *one, enum kind kind)
+static void make_state(const struct state *one, enum kind kind)
 {
-	struct bytes stream = make_stream(kind, 0);
+	_cleanup_bytes_ struct bytes stream = make_stream(kind, 0);
 	struct split_result result = split_stream(one, &stream, SIZE_MAX, NULL, 0);
 
 	split_result_done(&result);
-	return stream;
 }
 
 /* Neither verifying nor joining takes the damaged file for a sound one, and the
@@ -58,11 +57,13 @@ static void test_flipped_vsv(void **state)
 
 	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
 		_cleanup_state_ struct state one = state_in(*state, "one");
-		_cleanup_bytes_ struct bytes stream = make_state(&one, kinds[k]), sound = join(*state, &one.files, 1);
+		_cleanup_bytes_ struct bytes sound = { 0 };
 		_cleanup_err_ struct err err = ERR_INIT;
 		_cleanup_vsv_ struct vsv *vsv = NULL;
 		uint64_t size;
 
+		make_state(&one, kinds[k]);
+		sound = join(*state, &one.files, 1);
 		assert_ok(vsv_open(one.files.vsv, &vsv, &err), &err);
 		size = vsv_info(vsv)->size;
 		for (uint64_t at = 0; at < size; at += k == 0 || at < 400 || at + 500 > size ? 1 : 997) {
@@ -78,10 +79,12 @@ static void test_flipped_vsv(void **state)
 static void test_flipped_bin(void **state)
 {
 	_cleanup_state_ struct state one = state_in(*state, "one");
-	_cleanup_bytes_ struct bytes stream = make_state(&one, PLAIN), sound = join(*state, &one.files, 1);
+	_cleanup_bytes_ struct bytes sound = { 0 };
 	_cleanup_err_ struct err err = ERR_INIT;
 	off_t size = (4 << 20) + 3 * PAGE;
 
+	make_state(&one, PLAIN);
+	sound = join(*state, &one.files, 1);
 	for (off_t at = 0; at < size; at += at < 2 * PAGE ? 101 : 4093) {
 		flip(one.files.bin, at);
 		check_damaged(*state, &one, one.files.bin, &sound, "memory file");
@@ -98,8 +101,10 @@ static void test_flipped_bin(void **state)
 static void test_short_vsv(void **state)
 {
 	_cleanup_state_ struct state one = state_in(*state, "one");
-	_cleanup_bytes_ struct bytes stream = make_state(&one, PLAIN), vsv = slurp(one.files.vsv);
+	_cleanup_bytes_ struct bytes vsv = { 0 };
 
+	make_state(&one, PLAIN);
+	vsv = slurp(one.files.vsv);
 	for (size_t len = 0; len < vsv.len; len++) {
 		_cleanup_free_ char *path = put_file(*state, "one.vsv", vsv.data, len);
 		_cleanup_err_ struct err err = ERR_INIT;
@@ -114,12 +119,13 @@ static void test_short_vsv(void **state)
 static void test_xml(void **state)
 {
 	_cleanup_state_ struct state one = state_in(*state, "one");
-	_cleanup_bytes_ struct bytes stream = make_state(&one, PLAIN), joined = { 0 }, empty = { 0 };
+	_cleanup_bytes_ struct bytes stream = make_stream(PLAIN, 0), joined = { 0 }, empty = { 0 };
 	_cleanup_(image_info_done) struct image_info image = { 0 };
 	_cleanup_err_ struct err err = ERR_INIT;
 	_cleanup_vsv_ struct vsv *vsv = NULL;
 	_cleanup_free_ char *xml = NULL;
 
+	make_state(&one, PLAIN);
 	assert_ok(try_join(*state, &one.files, 1, JOIN_RESUME, "<domain>new</domain>", &joined, &err), &err);
 	assert_ok(image_parse(joined.data, joined.len, &image, &err), &err);
 	assert_string_equal(image.xml, "<domain>new</domain>");
@@ -141,12 +147,14 @@ static void test_xml(void **state)
 static void test_extract(void **state)
 {
 	_cleanup_state_ struct state one = state_in(*state, "one"), none = state_in(*state, "none");
-	_cleanup_bytes_ struct bytes stream = make_state(&one, PLAIN), other = make_state(&none, POSTCOPY);
-	_cleanup_bytes_ struct bytes want = slurp(one.files.bin), got = { 0 };
+	_cleanup_bytes_ struct bytes want = { 0 }, got = { 0 };
 	_cleanup_free_ char *path = path_join(*state, "flat");
 	_cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	_cleanup_err_ struct err err = ERR_INIT;
 
+	make_state(&one, PLAIN);
+	make_state(&none, POSTCOPY);
+	want = slurp(one.files.bin);
 	assert_ok(join_extract(&one.files, 1, fd, &err), &err);
 	got = slurp(path);
 	assert_int_equal(got.len, want.len);
@@ -158,11 +166,11 @@ static void test_extract(void **state)
 static void test_missing(void **state)
 {
 	_cleanup_state_ struct state one = state_in(*state, "one"), none = state_in(*state, "none");
-	_cleanup_bytes_ struct bytes stream = make_state(&one, PLAIN);
 	_cleanup_err_ struct err a = ERR_INIT, b = ERR_INIT, c = ERR_INIT, d = ERR_INIT;
 	struct save_files no_bin = { one.files.vsv, NULL };
 	struct vsv *vsv;
 
+	make_state(&one, PLAIN);
 	assert_int_equal(vsv_open(none.files.vsv, &vsv, &a), -ENOENT);
 	assert_string_equal(a.file, none.files.vsv);
 	assert_int_equal(vsv_open(*state, &vsv, &d), -EBADMSG);
@@ -184,11 +192,11 @@ static int stop(void *arg, uint64_t done, uint64_t total)
 static void test_stopped(void **state)
 {
 	_cleanup_state_ struct state one = state_in(*state, "one");
-	_cleanup_bytes_ struct bytes stream = make_state(&one, PLAIN);
 	_cleanup_err_ struct err gone = ERR_INIT, cancelled = ERR_INIT, verify = ERR_INIT;
 	int fds[2], calls = 1;
 	struct join_opts opts = { .progress = stop, .arg = &calls };
 
+	make_state(&one, PLAIN);
 	assert_int_equal(pipe(fds), 0);
 	assert_int_equal(join_stream(&one.files, 1, &opts, fds[1], &cancelled), -ECANCELED);
 	assert_int_equal(cancelled.kind, ERR_CANCELLED);

@@ -193,6 +193,7 @@ static void test_not_split(void **state)
 	_cleanup_(split_result_done) struct split_result first = split_stream(&a, &one, SIZE_MAX, NULL, 0);
 	_cleanup_(split_result_done) struct split_result second = split_stream(&b, &two, SIZE_MAX, &a.files, 1);
 
+	assert_true(first.form == SPLIT_ALL && second.form == SPLIT_NOTHING);
 	assert_true(guid_is_none(&second.parent));
 	joined = join(*state, &b.files, 1);
 	assert_int_equal(joined.len, two.len);
