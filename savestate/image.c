@@ -19,8 +19,6 @@
 #define MAX_COMPRESSION 16
 /* XML, cookie and libvirt's padding (64 KiB) together. */
 #define MAX_DATA (IMAGE_MAX_XML * 2U)
-#define STREAM_MAGIC "QEVM"
-#define STREAM_MAGIC_LEN 4
 
 /* The numbers of the header in this host's order. */
 struct header {
@@ -100,6 +98,41 @@ static int read_texts(struct cursor *c, const struct header *h, struct image_inf
 	if (r < 0 || h->cookie == 0)
 		return r;
 	return take_text(c, h->cookie, h->data_len - h->cookie, &info->cookie, reterr);
+}
+
+int image_head_len(const void *header, size_t *ret_len, struct err *reterr)
+{
+	struct header h;
+	struct cursor c;
+	int r;
+
+	cursor_init(&c, header, IMAGE_HEADER_SIZE);
+	r = read_header(&c, &h, reterr);
+	if (r < 0)
+		return r;
+	*ret_len = IMAGE_HEADER_SIZE + (size_t)h.data_len;
+	return 0;
+}
+
+char *image_make_head(const char *xml, const char *cookie, int was_running, uint32_t compression, size_t *ret_len)
+{
+	size_t xml_len = strlen(xml) + 1, cookie_len = cookie ? strlen(cookie) + 1 : 0;
+	uint32_t numbers[5] = {
+		IMAGE_VERSION,
+		(uint32_t)(xml_len + cookie_len),
+		was_running != 0,
+		compression,
+		cookie_len ? (uint32_t)xml_len : 0,
+	};
+	char *head = xcalloc(IMAGE_HEADER_SIZE + xml_len + cookie_len, 1);
+
+	memcpy(head, IMAGE_MAGIC_COMPLETE, IMAGE_MAGIC_LEN);
+	memcpy(head + IMAGE_MAGIC_LEN, numbers, sizeof(numbers));
+	memcpy(head + IMAGE_HEADER_SIZE, xml, xml_len);
+	if (cookie_len)
+		memcpy(head + IMAGE_HEADER_SIZE + xml_len, cookie, cookie_len);
+	*ret_len = IMAGE_HEADER_SIZE + xml_len + cookie_len;
+	return head;
 }
 
 int image_parse(const void *data, uint64_t len, struct image_info *ret_info, struct err *reterr)

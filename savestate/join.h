@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Joins `.vsv` and `.bin` to a save image again, looks whether they are sound, and
+ * makes a save state independent of its parent. All take the save state itself and
+ * after it its parent, the parent of that, and so on to the one that stands alone
+ * (`files`, n of them, *borrowed*); one that stands alone comes alone. */
+#ifndef SAVESTATE_JOIN_H
+#define SAVESTATE_JOIN_H
+
+#include "savestate/image.h"
+#include "savestate/vsv.h"
+
+/* What precedes QEMU's stream. */
+enum join_head {
+	JOIN_RESUME,   /* libvirt's header made anew, with was_running 1 */
+	JOIN_VERBATIM, /* as it was saved */
+	JOIN_NONE,     /* nothing */
+};
+
+/* How to join. */
+struct join_opts {
+	enum join_head head;
+	const char *xml;            /* JOIN_RESUME: in place of the domain's XML; *borrowed*, NULL keeps it */
+	image_progress_fn progress; /* may be NULL; `total` is an estimate until the end */
+	void *arg;
+};
+
+/* Writes the save image to fd (a FIFO or pipe). What is read is checked on the way,
+ * and the end is held back until all is known to be sound, so that a reader never
+ * gets a damaged stream whole. Blocks as long as the reader takes. Returns 0 or
+ * negative errno (-EPIPE: the reader went away; ERR_BAD_DATA names file and place). */
+_must_check_ int join_stream(const struct save_files *files, size_t n, const struct join_opts *opts, int fd,
+			     struct err *reterr);
+
+/* Reads all that join_stream() would read, and all else that is in the first save
+ * state's two files, and writes nothing. Returns 0 or negative errno (ERR_BAD_DATA
+ * names file and part). */
+_must_check_ int join_verify(const struct save_files *files, size_t n, image_progress_fn progress, void *arg,
+			     struct err *reterr);
+
+/* Writes the memory to fd (a regular file, empty) as a .bin that stands alone: flat,
+ * with holes. Returns 0 or negative errno. */
+_must_check_ int join_extract(const struct save_files *files, size_t n, int fd, struct err *reterr);
+
+/* Takes into the first save state the pages that it has from the second, whose
+ * parent becomes its parent; only these two are named. Both files are replaced,
+ * .bin first. After a crash in between the save state is as good as before, and
+ * folding may be done again. Nothing to do is success. Returns 0 or negative errno. */
+_must_check_ int join_fold(const struct save_files *child, const struct save_files *parent, struct err *reterr);
+
+/* What two memories have in common, in pages. */
+struct join_diff {
+	uint64_t same, changed; /* of pages that both hold (absent in both is the same) */
+	uint64_t only_first, only_second; /* in blocks or at places that the other does not have */
+};
+
+/* Compares two save states by their hashes; no .bin file is read. Each with its
+ * parents. Returns 0 or negative errno. */
+_must_check_ int join_compare(const struct save_files *first, size_t n_first, const struct save_files *second,
+			      size_t n_second, struct join_diff *ret_diff, struct err *reterr);
+
+#endif
