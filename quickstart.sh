@@ -294,8 +294,7 @@ check() {
 	# shellcheck disable=SC2086 # lists
 	need $build_packages $run_packages $check_packages
 	make_all --enable-werror
-	part unit make -s -C "$build" -j"$jobs" check
-	part distcheck make -s -C "$build" -j"$jobs" distcheck
+	part unit make -s -C "$build" -j"$jobs" distcheck # all of `make check`, from the tarball
 	part sanitizers sanitized
 	say "check: functional and fault tests, some minutes"
 	guests_parts="killed failed random embed system"

@@ -15,7 +15,7 @@
 
 /* ROOT/lib/qemu/domain-ID-NAME/monitor.sock has to fit into the 107 bytes of a UNIX
  * socket's address, with an ID of five digits and the 20 bytes of NAME that libvirt uses. */
-enum { MAX_ROOT = 50, MAX_CONF = 1024 * 1024, MAX_LOG = 1024 * 1024 };
+enum { MAX_ROOT = 50, MAX_CONF = 1024 * 1024, MAX_LOG = 1024 * 1024, MAX_STATUS = 16 * 1024 * 1024 };
 
 #define CONF_MARK "# Written by vmsnapd at its start. Take out this line to keep changes of your own.\n"
 
@@ -180,6 +180,38 @@ static int redirect_log(const char *root, struct err *reterr)
 	return 0;
 }
 
+/* 1 if a status document of libvirt tells of a domain that was about to start: it has
+ * no process. Source of the format: libvirt src/conf/domain_conf.c (domstatus). */
+static int is_unborn(const char *status)
+{
+	const char *tag = strstr(status, "<domstatus "), *end = tag ? strchr(tag, '>') : NULL;
+	const char *pid = end ? strstr(tag, " pid='0'") : NULL;
+
+	return pid && pid < end;
+}
+
+/* A libvirt that was killed before it started a QEMU for a domain loads that domain as
+ * one that is starting, and never lets go of it again: no call on it gets anywhere,
+ * with this process or the next. QEMU's program is not run before libvirt knows the
+ * process, so that there is nothing to lose. */
+static int forget_unborn(const char *root, struct err *reterr)
+{
+	_cleanup_free_ char *dir = path_join(root, "run/qemu");
+	_cleanup_strv_ char **names = NULL;
+	int r = path_exists(dir) == 1 ? dir_list(dir, &names, reterr) : 0;
+
+	for (char **name = names; !r && name && *name; name++) {
+		_cleanup_free_ char *path = path_join(dir, *name), *status = NULL;
+		size_t len = strlen(*name);
+
+		if (len < 5 || strcmp(*name + len - 4, ".xml") != 0 || file_read(path, MAX_STATUS, &status, NULL, NULL) < 0)
+			continue; /* libvirt says what is wrong with it */
+		if (is_unborn(status))
+			r = file_remove(path, reterr);
+	}
+	return r;
+}
+
 /* Takes the lock in ROOT and writes our pid into it for whoever comes second. */
 static int take_lock(const char *root, int *ret_fd, struct err *reterr)
 {
@@ -234,6 +266,8 @@ int hv_embed_prepare(const char *root, struct err *reterr)
 	if (r < 0)
 		return r;
 	r = redirect_log(root, reterr);
+	if (!r)
+		r = forget_unborn(root, reterr);
 	if (r < 0)
 		return r;
 	held_root = xstrdup(root);

@@ -18,7 +18,7 @@ from vmsnaptest.where import program
 
 QUICK = os.environ.get("VMSNAP_FAULT") == "quick"
 HOWS = ["kill-after"] if QUICK else ["kill-before", "kill-after"]
-ROUNDS = int(os.environ.get("VMSNAP_FAULT_ROUNDS", "4" if QUICK else "20"))
+ROUNDS = int(os.environ.get("VMSNAP_FAULT_ROUNDS", "1" if QUICK else "20"))
 
 
 def steps():

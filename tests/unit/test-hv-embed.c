@@ -110,6 +110,31 @@ static int prepare_plain(const char *dir)
 	return hv_embed_prepare(dir, NULL);
 }
 
+/* A status document of libvirt; returns its path, *owned*. */
+static char *make_status(const char *dir, const char *name, const char *pid)
+{
+	_cleanup_free_ char *run = path_join(dir, "run/qemu"), *up = path_join(dir, "run");
+	_cleanup_free_ char *text = xasprintf("<!-- made by libvirt -->\n<domstatus state='paused' reason='starting up' "
+					      "pid='%s'>\n  <domain type='qemu' pid='0'/>\n</domstatus>\n", pid);
+	char *path = path_join(run, name);
+
+	assert_int_equal(dir_make(up, 0755, NULL), 0);
+	assert_int_equal(dir_make(run, 0755, NULL), 0);
+	assert_int_equal(file_replace(path, text, strlen(text), 0600, NULL), 0);
+	return path;
+}
+
+static void a_domain_that_was_never_started_is_forgotten(void **state)
+{
+	_cleanup_free_ char *unborn = make_status(*state, "a.xml", "0"), *lives = make_status(*state, "b.xml", "4711");
+	_cleanup_free_ char *other = make_status(*state, "c.pid", "0");
+
+	in_child(prepare_plain, *state);
+	assert_int_equal(path_exists(unborn), 0);
+	assert_int_equal(path_exists(lives), 1);
+	assert_int_equal(path_exists(other), 1);
+}
+
 static void only_our_own_configuration_is_replaced(void **state)
 {
 	static const char theirs[] = "# mine\nuser = \"someone\"\n";
@@ -149,6 +174,7 @@ int main(void)
 		cmocka_unit_test(bad_roots_are_refused),
 		cmocka_unit_test_setup_teardown(a_new_root_is_made_ready, dir_setup, dir_teardown),
 		cmocka_unit_test_setup_teardown(only_our_own_configuration_is_replaced, dir_setup, dir_teardown),
+		cmocka_unit_test_setup_teardown(a_domain_that_was_never_started_is_forgotten, dir_setup, dir_teardown),
 		cmocka_unit_test_setup_teardown(a_root_in_use_is_refused, dir_setup, dir_teardown),
 	};
 
