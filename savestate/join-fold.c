@@ -52,7 +52,7 @@ static int copy_window(void *arg, const struct vsv_block *block, uint64_t page, 
 		       struct err *reterr)
 {
 	struct copy *copy = arg;
-	int r = chain_read(copy->chain, refs, n, copy->buf, reterr);
+	int r = chain_read_pages(copy->chain, refs, n, copy->buf, reterr);
 
 	for (size_t i = 0, end; r >= 0 && i < n; i = end) {
 		for (end = i; end < n && refs[end].state == PAGE_DATA; end++)
