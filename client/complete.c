@@ -140,7 +140,7 @@ static void offer_words(const struct line *line)
 		offer_options(line);
 	else if (strcmp(what, "VM") == 0)
 		offer_listed(line, "ListVMs", "vms", "name");
-	else if (strcmp(what, "SNAPSHOT") == 0)
+	else if (strcmp(what, "SNAPSHOT") == 0 || strcmp(what, "OTHER") == 0)
 		offer_listed(line, "ListSnapshots", "snapshots", "name");
 	else if (strcmp(what, "ID") == 0)
 		offer_listed(line, "ListJobs", "jobs", "id");

@@ -15,7 +15,6 @@
 #include "common/fileio.h"
 
 #define HEADER_SIZE 4096
-#define CHUNK_SIZE (1024 * 1024)
 
 /* Opens a regular file or block device; O_NONBLOCK so that a FIFO in its place
  * is an error and not a hang. */
@@ -105,7 +104,7 @@ int stamp_check(const char *path, const struct stamp *stamp, struct err *reterr)
 
 int file_checksum(const char *path, uint64_t *ret_sum, int (*poll)(void *arg), void *arg, struct err *reterr)
 {
-	_cleanup_free_ void *chunk = xcalloc(1, CHUNK_SIZE);
+	_cleanup_free_ void *chunk = xcalloc(1, CHECKSUM_CHUNK);
 	_cleanup_close_ int fd = -1;
 	XXH3_state_t state;
 	struct stat st;
@@ -124,12 +123,12 @@ int file_checksum(const char *path, uint64_t *ret_sum, int (*poll)(void *arg), v
 			err_set_file(reterr, path);
 			return code;
 		}
-		n = pread_all(fd, chunk, CHUNK_SIZE, offset);
+		n = pread_all(fd, chunk, CHECKSUM_CHUNK, offset);
 		if (n < 0)
 			return err_file(reterr, (int)n, path, "cannot read %s", path);
 		XXH3_64bits_update(&state, chunk, (size_t)n);
 		offset += n;
-	} while (n == CHUNK_SIZE);
+	} while (n == CHECKSUM_CHUNK);
 	*ret_sum = XXH3_64bits_digest(&state);
 	return 0;
 }

@@ -25,6 +25,9 @@ _must_check_ int stamp_take(const char *path, struct stamp *ret_stamp, struct er
  * ERR_DRIFT, the file named and what differs, or another negative errno. */
 _must_check_ int stamp_check(const char *path, const struct stamp *stamp, struct err *reterr);
 
+/* Bytes that file_checksum() reads between two calls of poll. */
+#define CHECKSUM_CHUNK (1 << 20)
+
 /* xxh3-64 of a whole file, read sequentially; poll(arg) != 0 stops it with
  * -ECANCELED (may be NULL). Returns 0 or negative errno. */
 _must_check_ int file_checksum(const char *path, uint64_t *ret_sum, int (*poll)(void *arg), void *arg,

@@ -25,6 +25,7 @@ static void request_unref(void *arg)
 	if (__atomic_sub_fetch(&req->refs, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
 	json_decref(req->params);
+	json_decref(req->result);
 	json_decref(req->out);
 	index_vm_done(&req->vm);
 	vmdir_free(req->dir);
@@ -75,7 +76,7 @@ static int look_up(struct request *req)
 		r = catalog_refuse_twin(req->daemon->catalog, &req->vm.guid, &req->err);
 	if (!r && req->kind->needs_vm)
 		req->dir = vmdir_new(req->vm.root, &req->vm.guid);
-	if (!r && req->kind->needs_snapshot)
+	if (!r && req->kind->needs_snapshot && request_string(req, "snapshot"))
 		r = catalog_find_snapshot(req->daemon->catalog, &req->vm, request_string(req, "snapshot"),
 					  &req->snapshot, &req->err);
 	return r;
@@ -269,6 +270,8 @@ void request_start(const struct request_kind *kind, struct rpc_call *call, json_
 	req->daemon = daemon;
 	req->params = json_incref(params);
 	req->call = call;
+	req->uid = rpc_call_peer(call)->uid;
+	req->gid = rpc_call_peer(call)->gid;
 	req->refs = 1;
 	n_open++;
 	rpc_call_on_gone(call, on_gone, req);

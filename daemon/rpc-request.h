@@ -18,7 +18,7 @@ struct request;
 struct request_kind {
 	const char *operation; /* of the job; NULL: a query, answered by `answer` */
 	int needs_vm;          /* parameter "vm" is looked up */
-	int needs_snapshot;    /* parameter "snapshot" is looked up */
+	int needs_snapshot;    /* parameter "snapshot" is looked up, if it is there */
 	const char *new_key;   /* parameter that names a VM which is not there yet ("name") */
 	int may_be_busy;       /* a query that changes a document: holds the VM for a moment */
 	job_fn body;           /* of the job; arg is the request */
@@ -33,11 +33,14 @@ struct request {
 	json_t *params;         /* *owned* reference */
 	struct index_vm vm;     /* looked up, if the kind needs it */
 	struct vmdir *dir;      /* its directory */
-	struct guid snapshot;   /* looked up, if the kind needs it */
+	struct guid snapshot;   /* looked up, if the kind needs it; none if none was named */
+	uid_t uid;              /* who called */
+	gid_t gid;
 	struct job *job;        /* *owned* reference, once there is one */
 	struct rpc_call *call;  /* NULL once answered, or when the client is gone */
 	int refs;               /* main thread's and the job's; main loop's thread only but for the job's end */
 	struct err err;
+	json_t *result;         /* what the body has to say to `answer`, *owned* reference, or NULL */
 	json_t *out;
 	unsigned told;          /* version of the job that the client has seen */
 	int final;              /* the job's end is being answered */
@@ -61,7 +64,7 @@ _must_check_ int request_answer_snapshot(struct request *req, json_t **ret_out, 
 _must_check_ int request_answer_nothing(struct request *req, json_t **ret_out, struct err *reterr);  /* same */
 
 /* The methods of each room, ending with a NULL name. */
-extern const struct rpc_method rpc_vm_methods[], rpc_snapshot_methods[], rpc_job_methods[];
+extern const struct rpc_method rpc_vm_methods[], rpc_snapshot_methods[], rpc_savestate_methods[], rpc_job_methods[];
 
 /* All methods in one table, ending with a NULL name (static, *borrowed*). */
 const struct rpc_method *rpc_all_methods(void);

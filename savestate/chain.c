@@ -260,7 +260,7 @@ static int read_piece(const struct chain *chain, const struct page_ref *refs, si
 	return 0;
 }
 
-int chain_read(const struct chain *chain, const struct page_ref *refs, size_t n, uint8_t *buf, struct err *reterr)
+int chain_read_pages(const struct chain *chain, const struct page_ref *refs, size_t n, uint8_t *buf, struct err *reterr)
 {
 	for (size_t i = 0; i < n;) {
 		size_t len = 1;

@@ -50,7 +50,7 @@ _must_check_ int chain_resolve(const struct chain *chain, uint32_t block, uint64
 /* Reads those of the n pages that are PAGE_DATA, each to its place in buf, and
  * compares their hashes. Returns 0 or negative errno (ERR_BAD_DATA names the file
  * and the place). */
-_must_check_ int chain_read(const struct chain *chain, const struct page_ref *refs, size_t n, uint8_t *buf,
+_must_check_ int chain_read_pages(const struct chain *chain, const struct page_ref *refs, size_t n, uint8_t *buf,
 			    struct err *reterr);
 
 /* Adds up the memory as chain_resolve() gives it and compares the sum with the one

@@ -42,14 +42,17 @@ static int each_window(const struct chain *chain, window_fn fn, void *arg, struc
 struct copy {
 	const struct chain *chain;
 	const struct out_file *out;
-	uint8_t *buf; /* CHAIN_WINDOW pages */
+	uint8_t *buf;         /* CHAIN_WINDOW pages */
+	uint64_t done, total; /* bytes of memory */
+	image_progress_fn progress; /* may be NULL */
+	void *arg;
 };
 
 static int copy_window(void *arg, const struct vsv_block *block, uint64_t page, const struct page_ref *refs, size_t n,
 		       struct err *reterr)
 {
-	const struct copy *copy = arg;
-	int r = chain_read(copy->chain, refs, n, copy->buf, reterr);
+	struct copy *copy = arg;
+	int r = chain_read_pages(copy->chain, refs, n, copy->buf, reterr);
 
 	for (size_t i = 0, end; r >= 0 && i < n; i = end) {
 		for (end = i; end < n && refs[end].state == PAGE_DATA; end++)
@@ -60,13 +63,24 @@ static int copy_window(void *arg, const struct vsv_block *block, uint64_t page, 
 		else
 			end++;
 	}
+	copy->done += n * VSV_PAGE;
+	if (r >= 0 && copy->progress && copy->progress(copy->arg, copy->done, copy->total) != 0)
+		return err_set(reterr, ERR_CANCELLED, -ECANCELED, "writing '%s' was cancelled", copy->out->path);
 	return r;
 }
 
-static int copy_pages(const struct chain *chain, const struct out_file *out, struct err *reterr)
+static int copy_pages(const struct chain *chain, const struct out_file *out, image_progress_fn progress, void *arg,
+		      struct err *reterr)
 {
 	_cleanup_free_ uint8_t *buf = xreallocarray(NULL, CHAIN_WINDOW, VSV_PAGE);
-	struct copy copy = { chain, out, buf };
+	struct copy copy = {
+		.chain = chain,
+		.out = out,
+		.buf = buf,
+		.total = vsv_pages(vsv_info(chain_vsv(chain, 0))) * VSV_PAGE,
+		.progress = progress,
+		.arg = arg,
+	};
 	int r = each_window(chain, copy_window, &copy, reterr);
 
 	if (r < 0)
@@ -76,9 +90,10 @@ static int copy_pages(const struct chain *chain, const struct out_file *out, str
 	return 0;
 }
 
-int join_extract(const struct save_files *files, size_t n, int fd, struct err *reterr)
+int join_extract(const struct save_files *files, size_t n, int fd, const char *path, image_progress_fn progress,
+		 void *arg, struct err *reterr)
 {
-	char name[] = "the file to extract to";
+	_cleanup_free_ char *name = xstrdup(path);
 	const struct out_file out = { .fd = fd, .path = name };
 	_cleanup_chain_ struct chain *chain = NULL;
 	int r = chain_open(files, n, 1, 0, &chain, reterr);
@@ -91,7 +106,7 @@ int join_extract(const struct save_files *files, size_t n, int fd, struct err *r
 	    vsv_info(chain_vsv(chain, 0))->flags & VSV_F_PARTIAL)
 		return err_full(reterr, ERR_REFUSED, -ENOTSUP, NULL, files[0].vsv, NULL,
 				"the memory of save state '%s' is not apart from the rest", files[0].vsv);
-	return copy_pages(chain, &out, reterr);
+	return copy_pages(chain, &out, progress, arg, reterr);
 }
 
 /* Copies a part as it is, and checks it. */
@@ -156,7 +171,7 @@ static int write_both(const struct chain *chain, const struct save_files *child,
 	int r = out_file_open(bin, child->bin, reterr);
 
 	if (r >= 0)
-		r = copy_pages(chain, bin, reterr);
+		r = copy_pages(chain, bin, NULL, NULL, reterr);
 	if (r >= 0)
 		r = out_file_sync(bin, reterr);
 	if (r >= 0)

@@ -80,7 +80,7 @@ static int check_window(struct verify *v, uint32_t block, uint64_t page, size_t 
 	int r = chain_resolve(v->chain, block, page, n, refs, reterr);
 
 	if (r >= 0)
-		r = chain_read(v->chain, refs, n, v->buf, reterr);
+		r = chain_read_pages(v->chain, refs, n, v->buf, reterr);
 	if (r >= 0)
 		r = check_others(v, refs, offset, n, reterr);
 	return r < 0 ? r : advance(v, n * VSV_PAGE, reterr);

@@ -92,7 +92,7 @@ static int put_window(struct join *j, uint32_t block, uint64_t page, size_t n, i
 	int r = chain_resolve(j->chain, block, page, n, refs, reterr), done = 0;
 
 	if (r >= 0)
-		r = chain_read(j->chain, refs, n, j->pages, reterr);
+		r = chain_read_pages(j->chain, refs, n, j->pages, reterr);
 	for (size_t i = 0; r >= 0 && i < n && !(only_one && done); i++) {
 		if (refs[i].state == PAGE_ABSENT)
 			continue;

@@ -37,9 +37,11 @@ _must_check_ int join_stream(const struct save_files *files, size_t n, const str
 _must_check_ int join_verify(const struct save_files *files, size_t n, image_progress_fn progress, void *arg,
 			     struct err *reterr);
 
-/* Writes the memory to fd (a regular file, empty) as a .bin that stands alone: flat,
- * with holes. Returns 0 or negative errno. */
-_must_check_ int join_extract(const struct save_files *files, size_t n, int fd, struct err *reterr);
+/* Writes the memory to fd (a regular file, empty; path is its name for messages) as a
+ * .bin that stands alone: flat, with holes. progress may be NULL. Returns 0 or negative
+ * errno (-ENOTSUP: not all of the memory is apart from the rest; -ECANCELED). */
+_must_check_ int join_extract(const struct save_files *files, size_t n, int fd, const char *path,
+			      image_progress_fn progress, void *arg, struct err *reterr);
 
 /* Takes into the first save state the pages that it has from the second, whose
  * parent becomes its parent; only these two are named. Both files are replaced,

@@ -8,7 +8,7 @@
 
 static int out_failed(const struct out_file *out, int code, struct err *reterr)
 {
-	return err_file(reterr, code, out->path, "cannot write save state '%s'", out->path);
+	return err_file(reterr, code, out->path, "cannot write '%s'", out->path);
 }
 
 int out_file_open(struct out_file *out, const char *path, struct err *reterr)

@@ -6,7 +6,8 @@
 #include "varlink/iface.h"
 
 /* The named types (static, *borrowed*). */
-extern const struct vl_struct vl_type_job, vl_type_image, vl_type_disk, vl_type_vm, vl_type_snapshot;
+extern const struct vl_struct vl_type_job, vl_type_image, vl_type_disk, vl_type_vm, vl_type_snapshot,
+	vl_type_ram_block, vl_type_save_state, vl_type_memory_difference;
 
 /* The errors (static, *borrowed*), ending with a NULL name. */
 extern const struct vl_error vl_manager_errors[];

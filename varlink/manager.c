@@ -158,6 +158,60 @@ static const struct vl_field apply_out[] = {
 
 static const struct vl_field delete_snapshot_in[] = { IN_VM, IN_SNAPSHOT, IN_NO_WAIT, END };
 
+#define IN_OWN_OR_SNAPSHOT \
+	OPTIONAL("snapshot", VL_STRING, "Name or GUID of the snapshot. Absent: the save state of the saved VM itself.")
+
+static const struct vl_field get_save_state_in[] = { IN_VM, IN_OWN_OR_SNAPSHOT, END };
+static const struct vl_field get_save_state_out[] = {
+	STRUCT("saveState", vl_type_save_state, 0, "The save state."),
+	END,
+};
+
+static const struct vl_field verify_save_state_in[] = {
+	IN_VM, IN_OWN_OR_SNAPSHOT, IN_NO_WAIT, IN_CANCEL_ON_DISCONNECT, END,
+};
+
+static const struct vl_field verify_save_state_out[] = {
+	OUT_JOB,
+	STRUCT("saveState", vl_type_save_state, VL_NULLABLE, "The save state, which is sound; in the last reply, not "
+							      "with noWait."),
+	END,
+};
+
+static const struct vl_field extract_memory_in[] = {
+	IN_VM,
+	IN_OWN_OR_SNAPSHOT,
+	FIELD("path", VL_STRING, "Absolute path, on the daemon's host, of the file to make. It must not be there yet; "
+				 "it will belong to the caller, and nobody else may read it."),
+	IN_NO_WAIT,
+	IN_CANCEL_ON_DISCONNECT,
+	END,
+};
+
+static const struct vl_field extract_memory_out[] = {
+	OUT_JOB,
+	OPTIONAL("bytes", VL_INT, "Size of the file with its holes; in the last reply, as all that follows."),
+	OPTIONAL("allocatedBytes", VL_INT, "Size that it takes on the host's file system."),
+	STRUCT("blocks", vl_type_ram_block, VL_NULLABLE | VL_ARRAY, "Where each block of the memory is in it."),
+	END,
+};
+
+static const struct vl_field compare_save_states_in[] = {
+	IN_VM,
+	FIELD("first", VL_STRING, "Name or GUID of a snapshot."),
+	OPTIONAL("second", VL_STRING, "Name or GUID of another. Absent: the save state of the saved VM itself."),
+	IN_NO_WAIT,
+	IN_CANCEL_ON_DISCONNECT,
+	END,
+};
+
+static const struct vl_field compare_save_states_out[] = {
+	OUT_JOB,
+	STRUCT("difference", vl_type_memory_difference, VL_NULLABLE, "What they have in common; in the last reply, "
+								      "not with noWait."),
+	END,
+};
+
 static const struct vl_field list_jobs_in[] = {
 	OPTIONAL("vm", VL_STRING, "Name or GUID of a VM: only its jobs. Absent: those of all VMs."),
 	END,
@@ -233,6 +287,15 @@ static const struct vl_method manager_methods[] = {
 	METHOD("DeleteSnapshot", SUPPORTED, ADMIN, delete_snapshot_in, job_out,
 	       "Deletes one snapshot. The VM and all other snapshots keep their content; disk images are merged where "
 	       "that is needed, which can take its time."),
+	METHOD("GetSaveState", NO, OBSERVER, get_save_state_in, get_save_state_out,
+	       "Tells all about the save state of a snapshot or of a saved VM, without reading it through."),
+	METHOD("VerifySaveState", SUPPORTED, ADMIN, verify_save_state_in, verify_save_state_out,
+	       "Reads a save state, and what it takes pages from, through and compares all checksums. Damage is "
+	       "answered with DamagedFile or SealedDiskChanged, which name the file."),
+	METHOD("ExtractMemory", SUPPORTED, ADMIN, extract_memory_in, extract_memory_out,
+	       "Writes the memory in a save state as one flat file. What is not whole is removed."),
+	METHOD("CompareSaveStates", SUPPORTED, ADMIN, compare_save_states_in, compare_save_states_out,
+	       "Compares the memory of two save states of one VM, page by page."),
 	METHOD("ListJobs", NO, OBSERVER, list_jobs_in, list_jobs_out,
 	       "Lists the jobs that are queued or running, and those that ended recently."),
 	METHOD("WatchJobs", REQUIRED, OBSERVER, watch_jobs_in, watch_jobs_out,
@@ -245,7 +308,8 @@ static const struct vl_method manager_methods[] = {
 };
 
 static const struct vl_struct *const manager_types[] = {
-	&vl_type_job, &vl_type_image, &vl_type_disk, &vl_type_vm, &vl_type_snapshot, NULL,
+	&vl_type_job,	    &vl_type_image,	 &vl_type_disk,		     &vl_type_vm, &vl_type_snapshot,
+	&vl_type_ram_block, &vl_type_save_state, &vl_type_memory_difference, NULL,
 };
 
 const struct vl_interface vl_manager = {

@@ -68,7 +68,7 @@ static void use(const struct save_files *files, size_t n)
 
 	if (sound >= 0 && (r < 0 || join_compare(files, n, files, n, &diff, NULL) < 0 || diff.changed != 0))
 		abort();
-	r = join_extract(files, n, fd, NULL);
+	r = join_extract(files, n, fd, flat, NULL, NULL, NULL);
 	if (sound >= 0 && r < 0 && r != -ENOTSUP)
 		abort();
 	if (n == 2) {

@@ -117,9 +117,10 @@ static int run_join(struct err *reterr)
 
 static int run_extract(struct err *reterr)
 {
-	_cleanup_close_ int fd = args[0] ? open(*args++, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
+	const char *path = args[0] ? *args++ : NULL;
+	_cleanup_close_ int fd = path ? open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
 
-	return fd >= 0 && take_files() ? join_extract(files, n_files, fd, reterr) : -EINVAL;
+	return fd >= 0 && take_files() ? join_extract(files, n_files, fd, path, NULL, NULL, reterr) : -EINVAL;
 }
 
 static int run(const char *verb, struct err *reterr)

@@ -143,6 +143,11 @@ static void test_xml(void **state)
 	assert_int_equal(try_join(*state, &one.files, 1, JOIN_RESUME, "", &empty, &err), -EINVAL);
 }
 
+static int stop_now(void *arg _unused_, uint64_t done, uint64_t total)
+{
+	return done <= total;
+}
+
 /* The pages as a file of their own. */
 static void test_extract(void **state)
 {
@@ -155,12 +160,15 @@ static void test_extract(void **state)
 	make_state(&one, PLAIN);
 	make_state(&none, POSTCOPY);
 	want = slurp(one.files.bin);
-	assert_ok(join_extract(&one.files, 1, fd, &err), &err);
+	assert_int_equal(join_extract(&one.files, 1, fd, path, stop_now, NULL, &err), -ECANCELED);
+	assert_non_null(strstr(err.message, path));
+	err_done(&err);
+	assert_ok(join_extract(&one.files, 1, fd, path, NULL, NULL, &err), &err);
 	got = slurp(path);
 	assert_int_equal(got.len, want.len);
 	assert_memory_equal(got.data, want.data, want.len);
 	assert_int_equal(file_allocated(path), file_allocated(one.files.bin));
-	assert_int_equal(join_extract(&none.files, 1, fd, &err), -ENOTSUP);
+	assert_int_equal(join_extract(&none.files, 1, fd, path, NULL, NULL, &err), -ENOTSUP);
 }
 
 static void test_missing(void **state)

@@ -376,10 +376,35 @@ static void test_no_room(void **state)
 	}
 }
 
+/* Feeds a stream that goes on with the same page over and over. Returns by how many
+ * KiB this process grew meanwhile, or -1. All is freed when it returns: valgrind looks. */
+static long growth(const char *dir, int understood)
+{
+	enum { ROUNDS = 16000 };
+	_cleanup_state_ struct state one = state_in(dir, understood ? "a" : "b");
+	_cleanup_bytes_ struct bytes start = { 0 }, page = { 0 };
+	_cleanup_split_ struct split *s = NULL;
+	struct split_opts opts = opts_of(&one, 1);
+	struct rusage before, after;
+	int r = split_new(&opts, &s, NULL);
+
+	getrusage(RUSAGE_SELF, &before);
+	add_start(&start, understood ? PLAIN : POSTCOPY);
+	add_ram_start(&start, 1);
+	add_section(&start, 2, RAM_ID);
+	add_page(&page, 7, "pc.ram", 1);
+	if (r >= 0)
+		r = split_feed(s, start.data, start.len, NULL);
+	for (int i = 0; r >= 0 && i < ROUNDS; i++)
+		r = split_feed(s, page.data, page.len, NULL);
+	getrusage(RUSAGE_SELF, &after);
+	return r < 0 ? -1 : after.ru_maxrss - before.ru_maxrss;
+}
+
 /* Memory use does not grow with the stream: neither with pages nor with what is not understood. */
 static void test_constant_memory(void **state)
 {
-	enum { ROUNDS = 16000, LIMIT_KIB = 16384 };
+	enum { LIMIT_KIB = 16384 };
 
 	for (int understood = 0; understood < 2; understood++) {
 		pid_t pid = fork();
@@ -387,23 +412,9 @@ static void test_constant_memory(void **state)
 
 		assert_true(pid >= 0);
 		if (pid == 0) {
-			_cleanup_state_ struct state one = state_in(*state, understood ? "a" : "b");
-			_cleanup_bytes_ struct bytes start = { 0 }, page = { 0 };
-			_cleanup_split_ struct split *s = NULL;
-			struct split_opts opts = opts_of(&one, 1);
-			struct rusage before, after;
-			int r = split_new(&opts, &s, NULL);
+			long kib = growth(*state, understood);
 
-			getrusage(RUSAGE_SELF, &before);
-			add_start(&start, understood ? PLAIN : POSTCOPY);
-			add_ram_start(&start, 1);
-			add_section(&start, 2, RAM_ID);
-			add_page(&page, 7, "pc.ram", 1);
-			r |= split_feed(s, start.data, start.len, NULL);
-			for (int i = 0; i < ROUNDS; i++)
-				r |= split_feed(s, page.data, page.len, NULL);
-			getrusage(RUSAGE_SELF, &after);
-			_exit(r != 0 || after.ru_maxrss > before.ru_maxrss + LIMIT_KIB);
+			_exit(kib < 0 || kib > LIMIT_KIB);
 		}
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
