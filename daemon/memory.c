@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Save states in the opaque form. */
+/* Save states: taken, described, checked. */
 #include "daemon/memory.h"
 
 #include <fcntl.h>
@@ -13,11 +13,16 @@
 #include "common/stamp.h"
 #include "daemon/daemon.h"
 #include "savestate/image.h"
+#include "savestate/join.h"
 #include "xmlcfg/domain.h"
+
+/* Save states that a new one may build on, one upon the other. */
+#define MAX_DIFFERENCES 8
 
 struct memory_watch {
 	struct machine *m;
 	struct job *job;
+	struct memory_sink *sink;
 	int64_t limit;
 	int suspended;
 	pthread_t thread;
@@ -60,18 +65,19 @@ static void *watch_main(void *arg)
 			if (w->limit > 0 && done > w->limit && !w->suspended)
 				w->suspended = hv_suspend(hv, &w->m->dir->guid, NULL) == 0;
 		}
-		if (!aborted && job_cancelled(w->job))
+		if (!aborted && (job_cancelled(w->job) || (w->sink && memory_sink_failed(w->sink))))
 			aborted = hv_abort_job(hv, &w->m->dir->guid, NULL) == 0;
 	}
 	return NULL;
 }
 
-struct memory_watch *memory_watch_start(struct machine *m, struct job *job, int64_t limit)
+struct memory_watch *memory_watch_start(struct machine *m, struct job *job, struct memory_sink *sink, int64_t limit)
 {
 	struct memory_watch *w = xcalloc(1, sizeof(*w));
 
 	w->m = m;
 	w->job = job;
+	w->sink = sink;
 	w->limit = limit;
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->wake, NULL);
@@ -109,54 +115,138 @@ int64_t memory_size(const struct config *cfg)
 	return domain_memory(dom);
 }
 
-static int is_whole(const char *path)
-{
-	struct image_info info = { 0 };
-	int whole = image_read(path, &info, NULL) == 0 && info.complete;
+/* ---- the files */
 
+/* A .vsv that is whole: ours with its .bin, or libvirt's. */
+int memory_is_whole(const char *path)
+{
+	_cleanup_free_ char *vsv = xasprintf("%s.vsv", path), *bin = xasprintf("%s.bin", path);
+	_cleanup_vsv_ struct vsv *ours = NULL;
+	struct image_info info = { 0 };
+	struct stat st;
+	int whole;
+
+	if (vsv_is_ours(vsv, NULL) == 1) {
+		if (vsv_open(vsv, &ours, NULL) < 0)
+			return 0;
+		return !vsv_info(ours)->bin_size ||
+		       (stat(bin, &st) == 0 && (uint64_t)st.st_size == vsv_info(ours)->bin_size);
+	}
+	whole = image_read(vsv, &info, NULL) == 0 && info.complete;
 	image_info_done(&info);
 	return whole;
 }
 
-int memory_is_whole(const char *tmp, const char *vsv)
+int memory_remove(const char *path, struct err *reterr)
 {
-	return is_whole(vsv) || is_whole(tmp);
+	static const char *const suffix[] = { ".vsv", ".bin", ".vsv.tmp", ".bin.tmp" };
+	int r = 0;
+
+	for (size_t i = 0; !r && i < ARRAY_SIZE(suffix); i++) {
+		_cleanup_free_ char *file = xasprintf("%s%s", path, suffix[i]);
+
+		r = path_exists(file) == 0 ? 0 : file_remove(file, reterr);
+	}
+	return r;
 }
+
+static int link_or_copy(const char *from, const char *to, struct err *reterr)
+{
+	if (link(from, to) == 0 || errno == EEXIST)
+		return 0;
+	return file_copy(from, to, 0600, (uid_t)-1, (gid_t)-1, reterr);
+}
+
+int memory_link(const struct machine *m, const struct config *cfg, const char *to, struct err *reterr)
+{
+	_cleanup_free_ char *vsv = vmdir_resolve(m->dir, cfg->state.vsv), *dir = path_dirname(to);
+	_cleanup_free_ char *bin = cfg->state.bin ? vmdir_resolve(m->dir, cfg->state.bin) : NULL;
+	_cleanup_free_ char *to_vsv = xasprintf("%s.vsv", to), *to_bin = xasprintf("%s.bin", to);
+	int r = bin ? link_or_copy(bin, to_bin, reterr) : 0;
+
+	if (!r)
+		r = link_or_copy(vsv, to_vsv, reterr);
+	return r < 0 ? r : path_fsync(dir, reterr);
+}
+
+int memory_describe(const struct machine *m, const char *path, struct config *cfg, struct err *reterr)
+{
+	_cleanup_free_ char *vsv = xasprintf("%s.vsv", path), *bin = xasprintf("%s.bin", path);
+	struct stat st;
+	int r;
+
+	if (stat(vsv, &st) < 0)
+		return err_file(reterr, -errno, vsv, "cannot read the save state '%s'", vsv);
+	config_clear_state(cfg);
+	r = file_checksum(vsv, &cfg->state.vsv_sum, NULL, NULL, reterr);
+	if (r < 0)
+		return r;
+	cfg->state.vsv = vmdir_store_path(m->dir, vsv);
+	cfg->state.vsv_size = st.st_size;
+	if (path_exists(bin) == 1)
+		cfg->state.bin = vmdir_store_path(m->dir, bin);
+	return 0;
+}
+
+/* ---- differences */
+
+/* A difference that itself holds most of the memory saves little and costs a step of
+ * the way at each load: the next one stands alone. */
+static int worth_building_on(const struct savestate_chain *chain)
+{
+	_cleanup_vsv_ struct vsv *top = NULL;
+	const uint64_t *pages;
+
+	if (chain->n >= MAX_DIFFERENCES || vsv_open(chain->files[0].vsv, &top, NULL) < 0)
+		return 0;
+	pages = vsv_info(top)->pages;
+	return chain->n == 1 || pages[PAGE_DATA] <= pages[PAGE_PARENT];
+}
+
+/* 1 if the .vsv has the GUID that its name says: it can be found as a parent. */
+static int is_named(const char *vsv, const struct guid *guid)
+{
+	_cleanup_vsv_ struct vsv *v = NULL;
+
+	return vsv_is_ours(vsv, NULL) == 1 && vsv_open(vsv, &v, NULL) == 0 && guid_eq(&vsv_info(v)->guid, guid);
+}
+
+void memory_parents(const struct machine *m, struct savestate_chain *ret_parents)
+{
+	_cleanup_config_ struct config *snap = NULL;
+	_cleanup_free_ char *vsv = NULL, *bin = NULL;
+
+	*ret_parents = (struct savestate_chain){ 0 };
+	if (guid_is_none(&m->cfg->parent) || machine_snapshot(m, &m->cfg->parent, &snap, NULL) < 0 ||
+	    !snap->state.vsv || !snap->state.bin)
+		return;
+	vsv = vmdir_resolve(m->dir, snap->state.vsv);
+	bin = vmdir_resolve(m->dir, snap->state.bin);
+	if (!is_named(vsv, &snap->guid) || savestate_chain_open(m->dir, vsv, bin, ret_parents, NULL) < 0)
+		return;
+	if (!worth_building_on(ret_parents))
+		savestate_chain_done(ret_parents);
+}
+
+/* ---- checking */
 
 static int check_cancel(void *arg)
 {
 	return job_cancelled(arg);
 }
 
-int memory_keep(const struct machine *m, struct job *job, const char *tmp, const char *vsv, struct config *cfg,
-		struct err *reterr)
+static int report_progress(void *arg, uint64_t done, uint64_t total)
 {
-	_cleanup_free_ char *dir = path_dirname(vsv);
-	struct image_info info = { 0 };
-	struct stat st;
-	int r;
+	job_progress(arg, (int64_t)done, (int64_t)total);
+	return job_cancelled(arg);
+}
 
-	if (path_exists(vsv) != 1) {
-		r = image_read(tmp, &info, reterr);
-		image_info_done(&info);
-		if (!r)
-			r = path_fsync(tmp, reterr);
-		if (!r && rename(tmp, vsv) < 0)
-			r = err_file(reterr, errno, vsv, "cannot name the save state '%s'", vsv);
-		if (!r)
-			r = path_fsync(dir, reterr);
-		if (r < 0)
-			return r;
-	}
-	if (stat(vsv, &st) < 0)
-		return err_file(reterr, errno, vsv, "cannot read the save state '%s'", vsv);
-	config_clear_state(cfg);
-	r = file_checksum(vsv, &cfg->state.vsv_sum, NULL, job, reterr);
-	if (r < 0)
-		return r;
-	cfg->state.vsv = vmdir_store_path(m->dir, vsv);
-	cfg->state.vsv_size = st.st_size;
-	return 0;
+static int verify_ours(const struct machine *m, const struct config *cfg, struct job *job, struct err *reterr)
+{
+	_cleanup_savestate_chain_ struct savestate_chain chain = { 0 };
+	int r = savestate_chain_open(m->dir, cfg->state.vsv, cfg->state.bin, &chain, reterr);
+
+	return r < 0 ? r : join_verify(chain.files, chain.n, report_progress, job, reterr);
 }
 
 int memory_verify(const struct machine *m, const struct config *cfg, struct job *job, struct err *reterr)
@@ -167,7 +257,7 @@ int memory_verify(const struct machine *m, const struct config *cfg, struct job 
 	int r;
 
 	if (stat(path, &st) < 0)
-		return err_file(reterr, errno, path, "cannot read the save state '%s'", path);
+		return err_file(reterr, -errno, path, "cannot read the save state '%s'", path);
 	r = st.st_size == cfg->state.vsv_size ? file_checksum(path, &sum, check_cancel, job, reterr) : 0;
 	if (r < 0)
 		return r;
@@ -176,107 +266,5 @@ int memory_verify(const struct machine *m, const struct config *cfg, struct job 
 				"Restore the file from a backup of the VM directory",
 				"the save state '%s' is damaged: its %s is not what it was when it was taken", path,
 				st.st_size != cfg->state.vsv_size ? "size" : "checksum");
-	return 0;
-}
-
-struct feeder {
-	const char *path, *fifo, *xml;
-	struct job *job;
-	struct err err;
-	int r;
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	int opened;
-};
-
-static int feed_progress(void *arg, uint64_t done, uint64_t total)
-{
-	job_progress(arg, (int64_t)done, (int64_t)total);
-	return 0; /* past the commit point: nothing to cancel any more */
-}
-
-static void *feed_main(void *arg)
-{
-	struct feeder *f = arg;
-	_cleanup_close_ int fd = open(f->fifo, O_WRONLY | O_CLOEXEC);
-
-	pthread_mutex_lock(&f->lock);
-	f->opened = 1;
-	pthread_cond_signal(&f->wake);
-	pthread_mutex_unlock(&f->lock);
-	if (fd < 0)
-		f->r = err_file(&f->err, errno, f->fifo, "cannot open the pipe '%s'", f->fifo);
-	else
-		f->r = image_feed(f->path, f->xml, fd, feed_progress, f->job, &f->err);
-	return NULL;
-}
-
-/* The feeder blocks in open() until libvirt opens the other end: if libvirt
- * failed before that, somebody else has to; the close then ends the feeder. */
-static void release_feeder(struct feeder *f)
-{
-	_cleanup_close_ int fd = open(f->fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-
-	pthread_mutex_lock(&f->lock);
-	while (fd >= 0 && !f->opened)
-		pthread_cond_wait(&f->wake, &f->lock);
-	pthread_mutex_unlock(&f->lock);
-}
-
-static int feed_and_restore(struct machine *m, struct feeder *f, struct err *reterr)
-{
-	pthread_t thread;
-	int r;
-
-	r = pthread_create(&thread, NULL, feed_main, f);
-	if (r)
-		return err_errno(reterr, r, "cannot start a thread");
-	r = hv_restore(m->daemon->hv, f->fifo, f->xml, reterr);
-	if (r < 0)
-		release_feeder(f);
-	pthread_join(thread, NULL);
-	if (r < 0 && f->r < 0 && f->r != -EPIPE)
-		err_prefix(reterr, "%s", f->err.message);
-	err_done(&f->err);
-	return r;
-}
-
-static char *fifo_path(const struct machine *m)
-{
-	_cleanup_free_ char *dir = vmdir_state_dir(m->dir);
-
-	return path_join(dir, "restore.fifo");
-}
-
-int memory_drop_pipe(const struct machine *m, struct err *reterr)
-{
-	_cleanup_free_ char *fifo = fifo_path(m);
-
-	return file_remove(fifo, reterr);
-}
-
-int memory_restore(struct machine *m, const struct config *cfg, const char *path, struct job *job, struct err *reterr)
-{
-	_cleanup_free_ char *fifo = fifo_path(m), *xml = NULL;
-	struct image_info info = { 0 };
-	struct feeder f = { .path = path, .fifo = fifo, .job = job, .lock = PTHREAD_MUTEX_INITIALIZER,
-			    .wake = PTHREAD_COND_INITIALIZER };
-	int r = image_read(path, &info, reterr);
-
-	if (!r)
-		r = machine_point_xml(m, cfg, info.xml, &xml, reterr);
-	image_info_done(&info);
-	if (!r)
-		r = file_remove(fifo, reterr);
-	if (!r && mkfifo(fifo, 0600) < 0)
-		r = err_file(reterr, errno, fifo, "cannot make the pipe '%s'", fifo);
-	if (r < 0)
-		return r;
-	f.xml = xml;
-	r = feed_and_restore(m, &f, reterr);
-	if (unlink(fifo) < 0 && errno != ENOENT && !r)
-		r = err_file(reterr, errno, fifo, "cannot remove the pipe '%s'", fifo);
-	if (r < 0)
-		err_prefix(reterr, "the memory of VM '%s' could not be loaded", cfg->name);
-	return r < 0 ? r : machine_refresh(m, reterr);
+	return vsv_is_ours(path, NULL) == 1 ? verify_ours(m, cfg, job, reterr) : 0;
 }

@@ -214,7 +214,6 @@ static int define_run(struct op *op, struct err *reterr)
 static int restore_run(struct op *op, struct err *reterr)
 {
 	_cleanup_config_ struct config *target = NULL;
-	_cleanup_free_ char *vsv = NULL;
 	int r = load_target(op, &target, reterr);
 
 	if (r < 0 || !target->state.vsv)
@@ -224,19 +223,18 @@ static int restore_run(struct op *op, struct err *reterr)
 		return r < 0 ? r : 0;
 	if (op->recovering)
 		r = op_disks_make(op, reterr);
-	vsv = vmdir_resolve(op->m->dir, target->state.vsv);
 	if (!r)
-		r = memory_restore(op->m, op->m->cfg, vsv, op->job, reterr);
+		r = memory_restore(op->m, op->m->cfg, target, op->job, reterr);
 	return or_go_back(op, r);
 }
 
 static int remove_old(struct op *op, struct err *reterr)
 {
-	_cleanup_free_ char *vsv = vmdir_state_vsv(op->m->dir);
+	_cleanup_free_ char *state = vmdir_state_path(op->m->dir);
 	int r = op_refs_remove_planned(op, reterr);
 
 	if (!r)
-		r = file_remove(vsv, reterr);
+		r = memory_remove(state, reterr);
 	return r < 0 ? r : before_undo(op, reterr);
 }
 

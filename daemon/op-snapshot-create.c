@@ -99,18 +99,43 @@ static int live_disks(struct op *op, struct hv_switch *ret_list, size_t *ret_n, 
 	return 0;
 }
 
-/* The one call that saves memory (into the temporary file) and switches the disks. */
-static int take(struct op *op, struct err *reterr)
+/* Where libvirt is to write the memory: ret_sink *owned*, NULL for a disk-only one. */
+static int open_sink(struct op *op, struct memory_sink **ret_sink, struct err *reterr)
 {
-	_cleanup_free_ char *tmp = snap_file(op, ".vsv.tmp");
+	_cleanup_savestate_chain_ struct savestate_chain parents = { 0 };
+	_cleanup_free_ char *path = snap_file(op, "");
+	struct guid snap = op_guid(op, "snapshot");
+
+	*ret_sink = NULL;
+	if (!has_memory(op))
+		return 0;
+	memory_parents(op->m, &parents);
+	return memory_sink_open(op->m, path, &snap, &parents, ret_sink, reterr);
+}
+
+/* What the sink has to say is the cause of what libvirt says. */
+static int drain_sink(struct memory_sink *sink, int r, struct err *reterr)
+{
+	_cleanup_err_ struct err err = ERR_INIT;
+
+	if (memory_sink_drain(sink, &err) < 0) {
+		err_done(reterr);
+		r = err_move(reterr, &err);
+	}
+	return r;
+}
+
+/* The one call that saves memory (into the sink, if there is one) and switches the disks. */
+static int take(struct op *op, struct memory_sink *sink, struct err *reterr)
+{
 	_cleanup_free_ struct hv_switch *disks = xcalloc((size_t)op_disks_count(op) + 1, sizeof(*disks));
 	struct hv_snapshot what = { .disks = disks, .live = mode_is(op, "live"), .quiesce = op_flag(op, "quiesce") };
 	struct memory_watch *w = NULL;
 	int r = live_disks(op, disks, &what.n_disks, reterr);
 
-	if (!r && has_memory(op)) {
-		what.memory_file = tmp;
-		w = memory_watch_start(op->m, op->job, what.live ? 2 * memory_size(op->m->cfg) : 0);
+	if (!r && sink) {
+		what.memory_file = memory_sink_path(sink);
+		w = memory_watch_start(op->m, op->job, sink, what.live ? 2 * memory_size(op->m->cfg) : 0);
 	}
 	if (!r)
 		r = hv_snapshot(op->daemon->hv, &op->m->dir->guid, &what, reterr);
@@ -119,6 +144,8 @@ static int take(struct op *op, struct err *reterr)
 				  "the rest");
 	for (size_t i = 0; i < what.n_disks; i++)
 		cleanup_free((void *)&disks[i].path);
+	if (sink)
+		r = drain_sink(sink, r, reterr);
 	if (r < 0 && job_cancelled(op->job)) {
 		err_done(reterr);
 		r = job_check(op->job, reterr);
@@ -126,7 +153,8 @@ static int take(struct op *op, struct err *reterr)
 	return r;
 }
 
-static int capture_running(struct op *op, struct err *reterr)
+/* Firmware state, memory and disks of one instant; the guest runs again when it returns. */
+static int capture_instant(struct op *op, struct memory_sink *sink, struct err *reterr)
 {
 	struct guid snap = op_guid(op, "snapshot");
 	int64_t start = time_mono_usec();
@@ -137,7 +165,7 @@ static int capture_running(struct op *op, struct err *reterr)
 	if (!r)
 		r = firmware_copy(op->m, &snap, reterr);
 	if (!r)
-		r = take(op, reterr);
+		r = take(op, sink, reterr);
 	if (!ours) {
 		if (!r && has_memory(op) && was(op, "running"))
 			intent_set(op->intent, "pause", "%lld", (long long)pauses_last(&op->m->dir->guid, start));
@@ -149,16 +177,24 @@ static int capture_running(struct op *op, struct err *reterr)
 	return r < 0 ? r : r2;
 }
 
-/* A saved VM: its save state becomes the snapshot's too (the same file, by a
- * second name: neither is ever written again). */
+/* Whatever takes time (syncing the files) comes when the guest runs again. */
+static int capture_running(struct op *op, struct err *reterr)
+{
+	_cleanup_memory_sink_ struct memory_sink *sink = NULL;
+	int r = open_sink(op, &sink, reterr);
+
+	if (!r)
+		r = capture_instant(op, sink, reterr);
+	return r < 0 || !sink ? r : memory_sink_finish(sink, op->job, reterr);
+}
+
+/* A saved VM: its save state becomes the snapshot's too. */
 static int capture_saved(struct op *op, struct err *reterr)
 {
-	_cleanup_free_ char *from = vmdir_resolve(op->m->dir, op->m->cfg->state.vsv), *to = snap_file(op, ".vsv");
+	_cleanup_free_ char *to = snap_file(op, "");
 	int r = memory_verify(op->m, op->m->cfg, op->job, reterr);
 
-	if (!r && link(from, to) < 0 && errno != EEXIST)
-		r = file_copy(from, to, 0600, (uid_t)-1, (gid_t)-1, reterr);
-	return r;
+	return r < 0 ? r : memory_link(op->m, op->m->cfg, to, reterr);
 }
 
 static int capture_run(struct op *op, struct err *reterr)
@@ -176,12 +212,12 @@ static int capture_run(struct op *op, struct err *reterr)
 
 static int remove_memory(struct op *op, struct err *reterr)
 {
-	_cleanup_free_ char *tmp = snap_file(op, ".vsv.tmp"), *vsv = snap_file(op, ".vsv");
+	_cleanup_free_ char *path = snap_file(op, "");
 	struct guid snap = op_guid(op, "snapshot");
-	int r = file_remove(tmp, reterr);
+	int r = memory_drop_pipe(op->m, reterr);
 
 	if (!r)
-		r = file_remove(vsv, reterr);
+		r = memory_remove(path, reterr);
 	return r < 0 ? r : firmware_remove_copies(op->m, &snap, reterr);
 }
 
@@ -276,7 +312,7 @@ static int describe_disks(struct op *op, struct config *snap, struct err *reterr
 /* The copy of the configuration under the snapshot's GUID. */
 static int document_run(struct op *op, struct err *reterr)
 {
-	_cleanup_free_ char *tmp = snap_file(op, ".vsv.tmp"), *vsv = snap_file(op, ".vsv"), *path = snap_document(op);
+	_cleanup_free_ char *memory = snap_file(op, ""), *path = snap_document(op);
 	_cleanup_config_ struct config *snap = config_copy(op->m->cfg);
 	_cleanup_free_ char *dir = snap_dir(op);
 	int r;
@@ -294,7 +330,9 @@ static int document_run(struct op *op, struct err *reterr)
 	firmware_describe(op->m, snap);
 	r = describe_disks(op, snap, reterr);
 	if (!r && has_memory(op))
-		r = memory_keep(op->m, op->job, tmp, vsv, snap, reterr);
+		r = memory_describe(op->m, memory, snap, reterr);
+	if (!r)
+		r = memory_drop_pipe(op->m, reterr);
 	if (!r)
 		r = path_fsync(dir, reterr);
 	return r < 0 ? r : config_write(snap, path, reterr);
@@ -495,7 +533,7 @@ static int take_switched(struct op *op, struct err *reterr)
  * back): forward. Else back. */
 static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
 {
-	_cleanup_free_ char *tmp = snap_file(op, ".vsv.tmp"), *vsv = snap_file(op, ".vsv");
+	_cleanup_free_ char *memory = snap_file(op, "");
 	int known = 0, r;
 
 	if (op_disks_are_in(op, op->m->cfg))
@@ -513,7 +551,7 @@ static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
 	op_disks_point(op, op->m->cfg);
 	ret_way->forward = 1;
 	ret_way->from = SEAL;
-	ret_way->failed = has_memory(op) && !memory_is_whole(tmp, vsv);
+	ret_way->failed = has_memory(op) && !memory_is_whole(memory);
 	return 0;
 }
 

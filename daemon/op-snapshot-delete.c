@@ -7,6 +7,7 @@
 #include "common/fileio.h"
 #include "daemon/daemon.h"
 #include "daemon/firmware.h"
+#include "daemon/memory.h"
 #include "daemon/op-refs.h"
 #include "daemon/op-snapshot.h"
 
@@ -26,13 +27,10 @@ static int disks_run(struct op *op, struct err *reterr)
 static int state_run(struct op *op, struct err *reterr)
 {
 	struct guid snap = op_guid(op, "snapshot");
-	_cleanup_free_ char *vsv = vmdir_snapshot_file(op->m->dir, &snap, ".vsv");
-	_cleanup_free_ char *bin = vmdir_snapshot_file(op->m->dir, &snap, ".bin");
+	_cleanup_free_ char *memory = vmdir_snapshot_file(op->m->dir, &snap, "");
 	_cleanup_free_ char *dir = vmdir_snapshot_dir(op->m->dir, &snap);
-	int r = file_remove(vsv, reterr);
+	int r = memory_remove(memory, reterr);
 
-	if (!r)
-		r = file_remove(bin, reterr);
 	if (!r)
 		r = firmware_remove_copies(op->m, &snap, reterr);
 	if (!r)

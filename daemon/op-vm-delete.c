@@ -7,6 +7,7 @@
 #include "common/fileio.h"
 #include "daemon/daemon.h"
 #include "daemon/firmware.h"
+#include "daemon/memory.h"
 #include "daemon/op-others.h"
 #include "daemon/op-refs.h"
 #include "daemon/op-vm.h"
@@ -49,15 +50,12 @@ static int remove_images(struct op *op, struct err *reterr)
 /* Its document goes last: while it is there the rest is found by it. */
 static int remove_snapshot(struct op *op, const struct guid *snap, struct err *reterr)
 {
-	static const char *const suffix[] = { ".vsv", ".bin", ".vsv.tmp" };
 	_cleanup_free_ char *dir = vmdir_snapshot_dir(op->m->dir, snap), *doc = vmdir_snapshot_config(op->m->dir, snap);
+	_cleanup_free_ char *path = vmdir_snapshot_file(op->m->dir, snap, "");
 	int r = path_exists(dir) == 1 ? firmware_remove_copies(op->m, snap, reterr) : 0;
 
-	for (size_t i = 0; !r && i < ARRAY_SIZE(suffix); i++) {
-		_cleanup_free_ char *path = vmdir_snapshot_file(op->m->dir, snap, suffix[i]);
-
-		r = path_exists(path) == 1 ? file_remove(path, reterr) : 0;
-	}
+	if (!r)
+		r = memory_remove(path, reterr);
 	if (r < 0)
 		return r;
 	r = dir_remove(dir, NULL);
@@ -77,13 +75,11 @@ static int remove_snapshots(struct op *op, struct err *reterr)
 
 static int remove_state(struct op *op, struct err *reterr)
 {
-	static const char *const names[] = { "before.xml", "before_VARS.fd", "before.permall", "restore.fifo" };
-	_cleanup_free_ char *vsv = vmdir_state_vsv(op->m->dir), *nvram = vmdir_nvram(op->m->dir);
-	_cleanup_free_ char *dir = vmdir_state_dir(op->m->dir), *tmp = xasprintf("%s.tmp", vsv);
-	int r = file_remove(vsv, reterr);
+	static const char *const names[] = { "before.xml", "before_VARS.fd", "before.permall", "restore.fifo", "capture.fifo" };
+	_cleanup_free_ char *state = vmdir_state_path(op->m->dir), *nvram = vmdir_nvram(op->m->dir);
+	_cleanup_free_ char *dir = vmdir_state_dir(op->m->dir);
+	int r = memory_remove(state, reterr);
 
-	if (!r)
-		r = file_remove(tmp, reterr);
 	if (!r)
 		r = file_remove(nvram, reterr);
 	for (size_t i = 0; !r && i < ARRAY_SIZE(names); i++) {

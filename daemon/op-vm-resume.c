@@ -11,12 +11,7 @@
 
 static int restore_run(struct op *op, struct err *reterr)
 {
-	_cleanup_free_ char *vsv = NULL;
-
-	if (op_flag(op, "discard"))
-		return 0;
-	vsv = vmdir_resolve(op->m->dir, op->m->cfg->state.vsv);
-	return memory_restore(op->m, op->m->cfg, vsv, op->job, reterr);
+	return op_flag(op, "discard") ? 0 : memory_restore(op->m, op->m->cfg, op->m->cfg, op->job, reterr);
 }
 
 static int restore_undo(struct op *op, struct err *reterr)
@@ -34,10 +29,10 @@ static int commit_run(struct op *op, struct err *reterr)
 
 static int cleanup_run(struct op *op, struct err *reterr)
 {
-	_cleanup_free_ char *vsv = vmdir_state_vsv(op->m->dir);
+	_cleanup_free_ char *state = vmdir_state_path(op->m->dir);
 	int r = memory_drop_pipe(op->m, reterr);
 
-	return r < 0 ? r : file_remove(vsv, reterr);
+	return r < 0 ? r : memory_remove(state, reterr);
 }
 
 static const struct op_step steps[] = {

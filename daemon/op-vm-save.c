@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Saving a VM: its memory goes to Virtual Machines/<VMGUID>/<VMGUID>.vsv and the
- * guest ends. Once it has ended that file is the only copy: recovery goes forward. */
+/* Saving a VM: its memory goes to Virtual Machines/<VMGUID>/<VMGUID>.vsv and .bin and
+ * the guest ends. Once it has ended these are the only copy: recovery goes forward. */
 #include <string.h>
 #include <sys/stat.h>
 
@@ -11,24 +11,19 @@
 #include "daemon/memory.h"
 #include "daemon/op-vm.h"
 
-static char *tmp_path(const struct op *op)
+/* libvirt writes the memory of the paused guest; the guest stays paused. */
+static int write_memory(struct op *op, struct memory_sink *sink, struct err *reterr)
 {
-	_cleanup_free_ char *vsv = vmdir_state_vsv(op->m->dir);
+	struct hv_snapshot what = { .memory_file = memory_sink_path(sink) };
+	struct memory_watch *w = memory_watch_start(op->m, op->job, sink, 0);
+	_cleanup_err_ struct err drained = ERR_INIT;
+	int r = hv_snapshot(op->daemon->hv, &op->m->dir->guid, &what, reterr);
 
-	return xasprintf("%s.tmp", vsv);
-}
-
-static int save_run(struct op *op, struct err *reterr)
-{
-	_cleanup_free_ char *tmp = tmp_path(op), *vsv = vmdir_state_vsv(op->m->dir);
-	int r = file_remove(vsv, reterr); /* a VM that runs has none: of an older time, put there with a backup */
-	struct memory_watch *w;
-
-	if (r < 0)
-		return r;
-	w = memory_watch_start(op->m, op->job, 0);
-	r = hv_save(op->daemon->hv, &op->m->dir->guid, tmp, reterr);
 	ignore_result(memory_watch_stop(w)); /* without a limit it suspends nothing */
+	if (memory_sink_drain(sink, &drained) < 0) {
+		err_done(reterr);
+		r = err_move(reterr, &drained);
+	}
 	if (r < 0 && job_cancelled(op->job)) {
 		err_done(reterr);
 		r = job_check(op->job, reterr);
@@ -36,45 +31,74 @@ static int save_run(struct op *op, struct err *reterr)
 	return r;
 }
 
+/* The guest ends only when its memory is durable: until then it could go on. */
+static int save_run(struct op *op, struct err *reterr)
+{
+	_cleanup_memory_sink_ struct memory_sink *sink = NULL;
+	_cleanup_free_ char *state = vmdir_state_path(op->m->dir);
+	int r = memory_remove(state, reterr); /* a VM that runs has none: of an older time, put there with a backup */
+
+	if (!r)
+		r = memory_sink_open(op->m, state, &op->m->dir->guid, NULL, &sink, reterr);
+	if (!r)
+		r = hv_suspend(op->daemon->hv, &op->m->dir->guid, reterr);
+	if (!r)
+		r = write_memory(op, sink, reterr);
+	return r < 0 ? r : memory_sink_finish(sink, op->job, reterr);
+}
+
 static int save_undo(struct op *op, struct err *reterr)
 {
-	_cleanup_free_ char *tmp = tmp_path(op), *vsv = vmdir_state_vsv(op->m->dir);
+	_cleanup_free_ char *state = vmdir_state_path(op->m->dir);
 	int r = machine_refresh(op->m, reterr);
 
 	if (!r && op->m->state == HV_PAUSED && op_flag(op, "running"))
 		r = hv_resume(op->daemon->hv, &op->m->dir->guid, reterr);
 	if (!r)
-		r = file_remove(tmp, reterr);
-	return r < 0 ? r : file_remove(vsv, reterr);
+		r = memory_drop_pipe(op->m, reterr);
+	return r < 0 ? r : memory_remove(state, reterr);
+}
+
+static int end_run(struct op *op, struct err *reterr)
+{
+	int r = hv_destroy(op->daemon->hv, &op->m->dir->guid, reterr);
+
+	return r < 0 ? r : machine_refresh(op->m, reterr);
 }
 
 static int commit_run(struct op *op, struct err *reterr)
 {
-	_cleanup_free_ char *tmp = tmp_path(op), *vsv = vmdir_state_vsv(op->m->dir);
+	_cleanup_free_ char *state = vmdir_state_path(op->m->dir);
 	int r;
 
 	if (machine_is_saved(op->m))
 		return 0; /* written; stamps are never taken a second time, the disks may have changed */
-	r = memory_keep(op->m, op->job, tmp, vsv, op->m->cfg, reterr);
+	r = memory_describe(op->m, state, op->m->cfg, reterr);
 	if (!r)
 		r = machine_stamp_disks(op->m, reterr);
 	return r < 0 ? r : machine_commit(op->m, reterr);
 }
 
+enum { SAVE, END, COMMIT };
+
 static const struct op_step steps[] = {
-	{ "save", "saving memory", save_run, save_undo,
-	  "the guest runs (the file is removed), or is off with its memory whole in the file (forward)", 1 },
-	{ "commit", "committing", commit_run, NULL,
-	  "the guest is off and its memory whole: the document is written again", 0 },
+	[SAVE] = { "save", "saving memory", save_run, save_undo,
+		   "the guest is there, perhaps paused: it goes on and the files are removed", 1 },
+	[END] = { "end", "ending the guest", end_run, NULL,
+		  "the guest is paused with its memory whole in the files (it goes on, they are removed), or off (forward)",
+		  1 },
+	[COMMIT] = { "commit", "committing", commit_run, NULL,
+		     "the guest is off and its memory whole: the document is written again", 0 },
 };
 
 /* 1 if a disk was written after the memory was: somebody started the VM, which
  * does not fit its memory any more. Of block devices nobody knows. */
-static int started_since(const struct op *op, const char *tmp, const char *vsv)
+static int started_since(const struct op *op, const char *state)
 {
+	_cleanup_free_ char *vsv = xasprintf("%s.vsv", state);
 	struct stat image, disk;
 
-	if (stat(vsv, &image) < 0 && stat(tmp, &image) < 0)
+	if (stat(vsv, &image) < 0)
 		return 0;
 	for (size_t i = 0; i < op->m->cfg->n_disks; i++) {
 		_cleanup_free_ char *path = machine_disk_path(op->m, &op->m->cfg->disks[i]);
@@ -90,18 +114,18 @@ static int started_since(const struct op *op, const char *tmp, const char *vsv)
 
 static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
 {
-	_cleanup_free_ char *tmp = tmp_path(op), *vsv = vmdir_state_vsv(op->m->dir);
+	_cleanup_free_ char *state = vmdir_state_path(op->m->dir);
 	int r = machine_wait_idle(op->m, reterr);
 
 	if (r < 0)
 		return r;
-	ret_way->from = 1;
+	ret_way->from = COMMIT;
 	if (machine_is_saved(op->m)) { /* committed */
 		ret_way->forward = 1;
 		return 0;
 	}
-	ret_way->forward = !machine_is_active(op->m) && memory_is_whole(tmp, vsv);
-	if (ret_way->forward && op->recovering && started_since(op, tmp, vsv)) {
+	ret_way->forward = !machine_is_active(op->m) && memory_is_whole(state);
+	if (ret_way->forward && op->recovering && started_since(op, state)) {
 		ret_way->forward = 0;
 		job_warn(op->job, "the VM was started and ended again since it was saved; its save state is dropped");
 	}

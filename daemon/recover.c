@@ -8,6 +8,7 @@
 #include "daemon/catalog.h"
 #include "daemon/daemon.h"
 #include "daemon/job.h"
+#include "daemon/memory-sink.h"
 #include "daemon/op.h"
 #include "daemon/worker.h"
 #include "layout/store.h"
@@ -66,6 +67,8 @@ void recover_sweep(struct daemon *daemon)
 	_cleanup_err_ struct err err = ERR_INIT;
 	int r = store_scan(store, &list, NULL, &err);
 
+	for (size_t i = 0; i < list.n; i++)
+		memory_sink_release(list.entry[i].dir);
 	for (size_t i = 0; i < list.n && r >= 0; i++)
 		r = vmdir_sweep_temps(list.entry[i].dir, &err);
 	store_list_done(&list);

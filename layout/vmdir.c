@@ -54,9 +54,9 @@ char *vmdir_state_dir(const struct vmdir *vd)
 	return xasprintf("%s/" VMS_NAME "/%s", vd->root, vd->guid.s);
 }
 
-char *vmdir_state_vsv(const struct vmdir *vd)
+char *vmdir_state_path(const struct vmdir *vd)
 {
-	return xasprintf("%s/" VMS_NAME "/%s/%s.vsv", vd->root, vd->guid.s, vd->guid.s);
+	return xasprintf("%s/" VMS_NAME "/%s/%s", vd->root, vd->guid.s, vd->guid.s);
 }
 
 char *vmdir_nvram(const struct vmdir *vd)

@@ -37,7 +37,7 @@ char *vmdir_vms_dir(const struct vmdir *vd);       /* Virtual Machines */
 char *vmdir_config(const struct vmdir *vd);        /* Virtual Machines/<VMGUID>.xml */
 char *vmdir_intent(const struct vmdir *vd);        /* Virtual Machines/<VMGUID>.op */
 char *vmdir_state_dir(const struct vmdir *vd);     /* Virtual Machines/<VMGUID> */
-char *vmdir_state_vsv(const struct vmdir *vd);     /* Virtual Machines/<VMGUID>/<VMGUID>.vsv */
+char *vmdir_state_path(const struct vmdir *vd);    /* Virtual Machines/<VMGUID>/<VMGUID>, without .vsv or .bin */
 char *vmdir_nvram(const struct vmdir *vd);         /* Virtual Machines/<VMGUID>/<VMGUID>_VARS.fd */
 char *vmdir_snapshots_dir(const struct vmdir *vd); /* Snapshots */
 char *vmdir_avhd_dir(const struct vmdir *vd);      /* Snapshots/<VMGUID> */

@@ -32,7 +32,7 @@ def test_save_and_then_started_by_virsh(lab):
     """Its memory is of no use any more: the disks went on."""
     machine = lab.adopted(start=True)
     machine.serial.reach(4)
-    killed(lab, "kill-after:vm-save.save", "vm", "save", machine.name)
+    killed(lab, "kill-after:vm-save.end", "vm", "save", machine.name)
     run_by_virsh(lab, machine)
     at = machine.numbers()
     lab.daemon.start()
@@ -46,7 +46,7 @@ def test_saved_whole_after_a_kill(lab):
     """Nobody touched it: the memory that was saved just before the daemon died is kept."""
     machine = lab.adopted(start=True)
     machine.serial.reach(4)
-    killed(lab, "kill-after:vm-save.save", "vm", "save", machine.name)
+    killed(lab, "kill-after:vm-save.end", "vm", "save", machine.name)
     at = machine.numbers()
     lab.daemon.start()
     assert machine.show()["state"] == "saved"

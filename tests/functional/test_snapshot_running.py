@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Snapshots of a VM that runs: with memory, disk only, paused and live."""
+import os
+
 import pytest
 from vmsnaptest import disk
 
@@ -27,7 +29,20 @@ def test_default_mode_holds_memory(lab):
     assert snapshot["kind"] == "memory" and snapshot["memoryBytes"] > 0
     config = machine.snapshot_config(snapshot["id"])
     with open(config.state, "rb") as state:
-        assert state.read(16) == b"LibvirtQemudSave"
+        assert state.read(16) == b"vmsnap savestate"
+    assert os.path.getsize(config.memory) >= 16 << 20 and os.stat(config.memory).st_blocks * 512 < 16 << 20
+
+
+def test_idle_guests_second_snapshot_is_a_difference(lab):
+    """Only pages that changed are kept again; each comes back, also when the one below it is far away."""
+    machine = lab.machine(start=True)
+    machine.serial.reach(5)
+    snapshots = [machine.snapshot(str(n)) for n in range(4)]
+    sizes = [os.stat(machine.snapshot_config(s["id"]).memory).st_blocks * 512 for s in snapshots]
+    assert all(size < sizes[0] / 2 for size in sizes[1:]), sizes
+    for snapshot in reversed(snapshots):
+        machine.apply(snapshot["id"])
+        machine.check_resumed_from(snapshot["id"])
 
 
 def test_disk_only(lab):

@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
 #include "common/fileio.h"
 #include "savestate/image.h"
+#include "savestate/join.h"
 #include "tests/unit/hv-script-priv.h"
 #include "xmlcfg/domain.h"
 
@@ -152,13 +154,31 @@ int hvs_parse_stream(const char *data, size_t len, struct hvs_stream *ret_stream
 	return r;
 }
 
+/* A save state of ours as the image that it was split from, *owned*. */
+static int join_image(const char *path, char **ret_data, size_t *ret_len)
+{
+	_cleanup_close_ int fd = memfd_create("image", MFD_CLOEXEC);
+	const struct save_files files = { .vsv = path };
+	const struct join_opts opts = { .head = JOIN_VERBATIM };
+	struct stat st;
+	int r = fd < 0 ? -errno : join_stream(&files, 1, &opts, fd, NULL);
+
+	if (!r && fstat(fd, &st) < 0)
+		r = -errno;
+	if (r < 0)
+		return r;
+	*ret_len = (size_t)st.st_size;
+	*ret_data = xcalloc(*ret_len + 1, 1);
+	return pread_all(fd, *ret_data, *ret_len, 0) == (ssize_t)*ret_len ? 0 : -EIO;
+}
+
 uint64_t hvs_image_memory(const char *path)
 {
 	_cleanup_free_ char *data = NULL;
 	struct hvs_stream stream;
 	size_t len;
 
-	if (file_read(path, 1 << 20, &data, &len, NULL) < 0 || hvs_parse_stream(data, len, &stream) < 0)
+	if (join_image(path, &data, &len) < 0 || hvs_parse_stream(data, len, &stream) < 0)
 		return 0;
 	return stream.memory;
 }

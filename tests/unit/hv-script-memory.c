@@ -78,12 +78,7 @@ void hvs_finish_job(struct hv_script *s, struct hvs_domain *d)
 	if (!good) /* libvirt forgot to let the guest go on: its client is gone */
 		return;
 	d->state = running ? HV_RUNNING : HV_PAUSED;
-	if (d->job_file[0])
-		ignore_result(hvs_write_image(d, d->job_file, 1));
-	if (d->job_disks < 0)
-		hvs_stop(d);
-	else
-		do_switch(s, d, path_in_job, d);
+	do_switch(s, d, path_in_job, d); /* the memory went into a pipe that nobody reads any more */
 }
 
 int hvs_snapshot(struct hv *hv, const struct guid *vm, const struct hv_snapshot *what, struct err *reterr)

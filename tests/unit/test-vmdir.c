@@ -53,14 +53,14 @@ static void test_names(void **state _unused_)
 {
 	struct guid vm = guid_of(VM), snap = guid_of(SNAP1);
 	_cleanup_vmdir_ struct vmdir *vd = vmdir_new("/store/./TestVM/", &vm), *copy = vmdir_copy(vd);
-	_cleanup_free_ char *config = vmdir_config(vd), *op = vmdir_intent(copy), *vsv = vmdir_state_vsv(vd);
+	_cleanup_free_ char *config = vmdir_config(vd), *op = vmdir_intent(copy), *vsv = vmdir_state_path(vd);
 	_cleanup_free_ char *nvram = vmdir_nvram(vd), *avhd = vmdir_avhd(vd, &snap);
 	_cleanup_free_ char *snap_config = vmdir_snapshot_config(vd, &snap);
 	_cleanup_free_ char *file = vmdir_snapshot_file(vd, &snap, "_VARS.fd"), *dir = vmdir_snapshot_dir(vd, &snap);
 
 	assert_string_equal(config, "/store/TestVM/Virtual Machines/" VM ".xml");
 	assert_string_equal(op, "/store/TestVM/Virtual Machines/" VM ".op");
-	assert_string_equal(vsv, "/store/TestVM/Virtual Machines/" VM "/" VM ".vsv");
+	assert_string_equal(vsv, "/store/TestVM/Virtual Machines/" VM "/" VM);
 	assert_string_equal(nvram, "/store/TestVM/Virtual Machines/" VM "/" VM "_VARS.fd");
 	assert_string_equal(avhd, "/store/TestVM/Snapshots/" VM "/" SNAP1 ".avhd");
 	assert_string_equal(snap_config, "/store/TestVM/Snapshots/" SNAP1 ".xml");

@@ -36,6 +36,7 @@ class Document:
         self.mode = tree.findtext("capture/mode")
         self.disks = [self._disk(node) for node in tree.findall("disks/disk")]
         self.state = self._resolve(tree.findtext("savedstate/vsvlocation"))
+        self.memory = self._resolve(tree.findtext("savedstate/memlocation"))
         self.state_size = tree.findtext("savedstate/size")
         self.firmware_copies = [self._resolve(node.text) for node in tree.findall("firmware/*/copy")]
         self.firmware_live = [self._resolve(node.text) for node in tree.findall("firmware/*/live")]

@@ -80,6 +80,8 @@ def _check_documents(vm, snapshots):
             problems.append(f"{where}: its save state {doc.state} is not there")
         elif doc.state and doc.state_size and os.path.getsize(doc.state) != int(doc.state_size):
             problems.append(f"{where}: its save state {doc.state} has another size")
+        if doc.memory and not os.path.isfile(doc.memory):
+            problems.append(f"{where}: its memory {doc.memory} is not there")
         problems += [f"{where}: its copy {copy} is not there" for copy in doc.firmware_copies if not os.path.isfile(copy)]
     problems += [f"{s.path}: says it is a {s.kind}" for s in snapshots if s.kind != "Snapshots"]
     return problems
@@ -135,8 +137,7 @@ def _check_files(vm, snapshots):
         for d in doc.disks:
             if os.path.exists(d.path):
                 referenced.update(disk.chain_paths(d.path))
-        if doc.state:
-            referenced.add(doc.state)
+        referenced.update(path for path in (doc.state, doc.memory) if path)
         referenced.update(doc.firmware_copies)
         referenced.update(doc.firmware_live)
     problems = []
