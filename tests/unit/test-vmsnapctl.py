@@ -429,7 +429,7 @@ class Complete(unittest.TestCase):
             return out.splitlines()
 
     def test_words(self):
-        self.assertEqual(self.complete("s"), ["snapshot", "status"])
+        self.assertEqual(self.complete("s"), ["snapshot", "savestate", "status"])
         self.assertEqual(self.complete("snapshot", "re"), ["rename", "revert"])
         self.assertEqual(self.complete("--json", "snapshot", "tree", "--a"), ["--ascii"])
         self.assertEqual(self.complete("vm", "start", "w"), ["web01", "web 2"])
