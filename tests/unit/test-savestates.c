@@ -130,13 +130,14 @@ struct task {
 	const struct config *cfg;
 	int extract; /* else verify */
 	int cancel;
+	uid_t uid;   /* whose the memory becomes */
 	struct vsv *vsv;
 };
 
 static int task_body(struct job *job, void *arg, struct err *reterr)
 {
 	struct task *task = arg;
-	struct savestate_target target = { .path = task->rig->target, .uid = geteuid(), .gid = getegid() };
+	struct savestate_target target = { .path = task->rig->target, .uid = task->uid, .gid = (gid_t)-1 };
 
 	if (task->cancel)
 		ignore_result(jobs_cancel(task->rig->jobs, job_id(job), NULL)); /* it exists */
@@ -275,7 +276,7 @@ static void test_recorded(void **state)
 
 static int extract(struct rig *rig, int i, int cancel, struct vsv **ret_vsv, struct err *reterr)
 {
-	struct task task = { .rig = rig, .cfg = rig->cfg[i], .extract = 1, .cancel = cancel };
+	struct task task = { .rig = rig, .cfg = rig->cfg[i], .extract = 1, .cancel = cancel, .uid = geteuid() };
 
 	do_task(&task, reterr);
 	*ret_vsv = task.vsv;
@@ -325,6 +326,27 @@ static void test_extract(void **state)
 		check_no_scratch(rig);
 		assert_int_equal(unlink(rig->target), 0);
 	}
+}
+
+/* The file belongs to who asked for it. */
+static void test_owner(void **state)
+{
+	struct rig *rig = *state;
+	struct task task = { .rig = rig, .cfg = rig->cfg[ALONE], .extract = 1, .uid = 65534 };
+	_cleanup_err_ struct err err = ERR_INIT;
+	struct stat st;
+
+	do_task(&task, &err);
+	task.vsv = vsv_free(task.vsv);
+	if (geteuid() != 0) { /* nobody else may give files away */
+		assert_int_equal(err.code, -EPERM);
+		assert_false(exists(rig->target));
+		return;
+	}
+	assert_false(err_is_set(&err));
+	assert_int_equal(stat(rig->target, &st), 0);
+	assert_int_equal(st.st_uid, 65534);
+	assert_int_equal(st.st_mode & 07777, 0600);
 }
 
 /* What does not come to its end leaves nothing, and what is there already stays. */
@@ -468,8 +490,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_chain),   TEST(test_broken_chain), TEST(test_verify), TEST(test_recorded),
-		TEST(test_extract), TEST(test_no_extract),   TEST(test_compare), TEST(test_config),
-		TEST(test_view),    TEST(test_view_of_damage),
+		TEST(test_extract), TEST(test_owner),	     TEST(test_no_extract), TEST(test_compare),
+		TEST(test_config),  TEST(test_view),	     TEST(test_view_of_damage),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
