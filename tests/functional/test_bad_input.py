@@ -19,10 +19,14 @@ VM_VERBS = [
     ("snapshot", "create"), ("snapshot", "list"), ("snapshot", "tree"), ("snapshot", "show", "VM", GUID),
     ("snapshot", "rename", "VM", GUID, "new"), ("snapshot", "apply", "VM", GUID, "--discard"),
     ("snapshot", "revert", "VM", "--discard"), ("snapshot", "delete", "VM", GUID),
+    ("savestate", "info", "VM", GUID), ("savestate", "verify", "VM", "--saved"),
+    ("savestate", "extract", "VM", GUID, "--ram", "/nonexistent/ram"), ("savestate", "diff", "VM", GUID, GUID),
 ]
 SNAPSHOT_VERBS = [
     ("snapshot", "show"), ("snapshot", "rename", "VM", "SNAPSHOT", "new"),
     ("snapshot", "apply", "VM", "SNAPSHOT", "--discard"), ("snapshot", "delete"),
+    ("savestate", "info"), ("savestate", "verify"), ("savestate", "diff", "VM", "SNAPSHOT", "SNAPSHOT"),
+    ("savestate", "extract", "VM", "SNAPSHOT", "--ram", "/nonexistent/ram"),
 ]
 
 

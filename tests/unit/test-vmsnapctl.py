@@ -67,6 +67,38 @@ class Output(unittest.TestCase):
             self.assertRegex(run(d, "job", "list")[1], r"(?m)^17 +create snapshot +web01 +running +memory +25% ")
             self.assertRegex(run(d, "status")[1], r"(?m)^Problem: +no swtpm$")
 
+    def test_savestate(self):
+        split = {"form": "split", "path": "/store/a.vsv", "bytes": 1 << 20, "recordedBytes": 1 << 20,
+                 "checksum": "00112233445566aa", "memoryPath": "/store/a.bin", "memoryBytes": 16 << 20,
+                 "memoryAllocatedBytes": 2 << 20, "parent": "AAAAAAAA-0000-0000-0000-000000000001",
+                 "parentName": "base install", "chain": 2, "domain": "web01", "pageBytes": 4096, "dataPages": 512,
+                 "zeroPages": 1, "parentPages": 3583, "absentPages": 0, "problems": ["odd"],
+                 "blocks": [{"name": "pc.ram", "bytes": 16 << 20, "offset": 0},
+                            {"name": "vga.vram", "bytes": 1 << 20, "offset": 16 << 20}]}
+        extracted = {"bytes": 16 << 20, "allocatedBytes": 2 << 20, "blocks": split["blocks"]}
+        difference = {"pageBytes": 4096, "samePages": 4090, "changedPages": 6, "onlyFirstPages": 0,
+                      "onlySecondPages": 0}
+        with Daemon(GetSaveState={"saveState": split}, ExtractMemory=Stream([{"job": JOB}, extracted]),
+                    VerifySaveState=Stream([{"saveState": split}]),
+                    CompareSaveStates=Stream([{"difference": difference}])) as d:
+            out = run(d, "savestate", "info", "web01", "--saved")[1]
+            self.assertRegex(out, r"(?m)^Memory file: +/store/a.bin \(16 MiB, on disk 2.0 MiB\)$")
+            self.assertRegex(out, r"(?m)^Parent: +'base install' \(AAAAAAAA")
+            self.assertRegex(out, r"(?m)^Put together: +from 2 save states$")
+            self.assertRegex(out, r"(?m)^Data: +512 pages \(2.0 MiB\)$")
+            self.assertRegex(out, r"(?m)^Problem: +odd$")
+            self.assertRegex(out, r"(?m)^vga.vram +1.0 MiB +0x1000000$")
+            self.assertEqual(run(d, "savestate", "verify", "web01", "a\nb")[1], "Save state of snapshot 'a b' is sound\n")
+            out = run(d, "savestate", "extract", "web01", "x", "--ram", "here")[1]
+            self.assertRegex(out, r"^Memory of snapshot 'x' is in 'here' \(16 MiB, on disk 2.0 MiB\)\n")
+            self.assertRegex(run(d, "savestate", "diff", "web01", "x", "y")[1], r"(?m)^Changed: +6 pages \(24 KiB\)$")
+            self.assertEqual(run(d, "savestate", "diff", "web01", "x", "--saved", "--quiet")[1], "")
+            self.assertEqual([c[:2] for c in d.calls], [
+                ("GetSaveState", {"vm": "web01"}), ("VerifySaveState", {"vm": "web01", "snapshot": "a\nb"}),
+                ("ExtractMemory", {"vm": "web01", "snapshot": "x", "path": os.path.join(os.getcwd(), "here")}),
+                ("CompareSaveStates", {"vm": "web01", "second": "y", "first": "x"}),
+                ("CompareSaveStates", {"vm": "web01", "first": "x"})])
+
     def test_names_do_not_steer_the_terminal(self):
         with Daemon(ListVMs={"vms": [dict(VM, name="\x1b[2Jevil\n")]}) as d:
             out = run(d, "vm", "list")[1]
@@ -429,11 +461,12 @@ class Complete(unittest.TestCase):
             return out.splitlines()
 
     def test_words(self):
-        self.assertEqual(self.complete("s"), ["snapshot", "status"])
+        self.assertEqual(self.complete("s"), ["snapshot", "savestate", "status"])
         self.assertEqual(self.complete("snapshot", "re"), ["rename", "revert"])
         self.assertEqual(self.complete("--json", "snapshot", "tree", "--a"), ["--ascii"])
         self.assertEqual(self.complete("vm", "start", "w"), ["web01", "web 2"])
         self.assertEqual(self.complete("snapshot", "apply", "web01", "b"), ["base install", "before upgrade"])
+        self.assertEqual(self.complete("savestate", "diff", "web01", "other idea", "ba"), ["base install"])
         self.assertEqual(self.complete("job", "cancel", ""), ["17"])
         self.assertEqual(self.complete("vm", "create", "x", "--cdrom", ""), [":file"])
         self.assertEqual(self.complete("vm", "create", "x", "--memory", ""), [])
