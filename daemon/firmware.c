@@ -19,7 +19,7 @@ int firmware_present(const struct config *cfg)
 	return cfg->nvram.live || cfg->tpm.live;
 }
 
-static char *nvram_copy_path(const struct machine *m, const struct guid *snap)
+char *firmware_nvram_copy(const struct machine *m, const struct guid *snap)
 {
 	return vmdir_snapshot_file(m->dir, snap, "_VARS.fd");
 }
@@ -95,7 +95,7 @@ int firmware_copy(const struct machine *m, const struct guid *snap, struct err *
 
 	if (m->cfg->nvram.live) {
 		_cleanup_free_ char *live = vmdir_resolve(m->dir, m->cfg->nvram.live);
-		_cleanup_free_ char *copy = nvram_copy_path(m, snap);
+		_cleanup_free_ char *copy = firmware_nvram_copy(m, snap);
 
 		r = copy_one(live, copy, reterr);
 	}
@@ -126,7 +126,7 @@ static void describe_one(const struct machine *m, struct config_fw *fw, const ch
 
 void firmware_describe(const struct machine *m, struct config *snap)
 {
-	_cleanup_free_ char *nvram = nvram_copy_path(m, &snap->guid), *tpm = tpm_copy_path(m, &snap->guid);
+	_cleanup_free_ char *nvram = firmware_nvram_copy(m, &snap->guid), *tpm = tpm_copy_path(m, &snap->guid);
 
 	describe_one(m, &snap->nvram, nvram);
 	describe_one(m, &snap->tpm, tpm);
@@ -134,7 +134,7 @@ void firmware_describe(const struct machine *m, struct config *snap)
 
 int firmware_remove_copies(const struct machine *m, const struct guid *snap, struct err *reterr)
 {
-	_cleanup_free_ char *nvram = nvram_copy_path(m, snap), *tpm = tpm_copy_path(m, snap);
+	_cleanup_free_ char *nvram = firmware_nvram_copy(m, snap), *tpm = tpm_copy_path(m, snap);
 	int r = file_remove(nvram, reterr);
 
 	return r < 0 ? r : file_remove(tpm, reterr);

@@ -12,6 +12,9 @@ int firmware_present(const struct config *cfg);
 /* Copies the live files into snapshot snap's directory. Returns 0 or negative errno. */
 _must_check_ int firmware_copy(const struct machine *m, const struct guid *snap, struct err *reterr);
 
+/* Where firmware_copy() puts the UEFI variables, *owned*. */
+char *firmware_nvram_copy(const struct machine *m, const struct guid *snap);
+
 /* Fills nvram and tpm of a snapshot's document from the copies that are there. */
 void firmware_describe(const struct machine *m, struct config *snap);
 

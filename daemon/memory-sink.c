@@ -35,7 +35,7 @@ static char *fifo_path(const struct vmdir *dir)
 {
 	_cleanup_free_ char *state = vmdir_state_dir(dir);
 
-	return path_join(state, "capture.fifo");
+	return path_join(state, "save.fifo");
 }
 
 int memory_sink_remove(const struct vmdir *dir, struct err *reterr)

@@ -9,38 +9,11 @@
 #include "daemon/daemon.h"
 #include "daemon/firmware.h"
 #include "daemon/memory.h"
+#include "daemon/op-capture.h"
 #include "daemon/op-disks.h"
 #include "daemon/op-snapshot.h"
-#include "daemon/pauses.h"
 #include "layout/image.h"
 #include "xmlcfg/domain.h"
-
-static int mode_is(const struct op *op, const char *mode)
-{
-	return strcmp(intent_get(op->intent, "mode"), mode) == 0;
-}
-
-static int was(const struct op *op, const char *state)
-{
-	return strcmp(intent_get(op->intent, "was"), state) == 0;
-}
-
-static int was_active(const struct op *op)
-{
-	return was(op, "running") || was(op, "paused");
-}
-
-static int has_memory(const struct op *op)
-{
-	return mode_is(op, "live") || mode_is(op, "paused");
-}
-
-static char *snap_file(const struct op *op, const char *suffix)
-{
-	struct guid snap = op_guid(op, "snapshot");
-
-	return vmdir_snapshot_file(op->m->dir, &snap, suffix);
-}
 
 static char *snap_dir(const struct op *op)
 {
@@ -71,127 +44,10 @@ static int dirs_undo(struct op *op, struct err *reterr)
 	return dir_remove(dir, reterr);
 }
 
-/* The disks to switch live: those of the running domain. */
-static int live_disks(struct op *op, struct hv_switch *ret_list, size_t *ret_n, struct err *reterr)
-{
-	_cleanup_domain_ struct domain *dom = NULL;
-	_cleanup_free_ char *xml = NULL;
-	struct domain_disks disks;
-	int r = hv_xml(op->daemon->hv, &op->m->dir->guid, HV_XML_LIVE, &xml, reterr);
-
-	if (!r)
-		r = domain_parse(xml, &dom, reterr);
-	if (r < 0)
-		return r;
-	domain_get_disks(dom, &disks);
-	*ret_n = 0;
-	for (int i = 0; i < op_disks_count(op); i++) {
-		const char *target = intent_getf(op->intent, "disk.%d.target", i);
-
-		for (size_t k = 0; k < disks.n; k++) {
-			if (strcmp(disks.disk[k].target, target) != 0)
-				continue;
-			ret_list[*ret_n].target = target;
-			ret_list[(*ret_n)++].path = op_disks_path(op, i, "new");
-		}
-	}
-	domain_disks_done(&disks);
-	return 0;
-}
-
-/* Where libvirt is to write the memory: ret_sink *owned*, NULL for a disk-only one. */
-static int open_sink(struct op *op, struct memory_sink **ret_sink, struct err *reterr)
-{
-	_cleanup_savestate_chain_ struct savestate_chain parents = { 0 };
-	_cleanup_free_ char *path = snap_file(op, "");
-	struct guid snap = op_guid(op, "snapshot");
-
-	*ret_sink = NULL;
-	if (!has_memory(op))
-		return 0;
-	memory_parents(op->m, &parents);
-	return memory_sink_open(op->m, path, &snap, &parents, ret_sink, reterr);
-}
-
-/* What the sink has to say is the cause of what libvirt says. */
-static int drain_sink(struct memory_sink *sink, int r, struct err *reterr)
-{
-	_cleanup_err_ struct err err = ERR_INIT;
-
-	if (memory_sink_drain(sink, &err) < 0) {
-		err_done(reterr);
-		r = err_move(reterr, &err);
-	}
-	return r;
-}
-
-/* The one call that saves memory (into the sink, if there is one) and switches the disks. */
-static int take(struct op *op, struct memory_sink *sink, struct err *reterr)
-{
-	_cleanup_free_ struct hv_switch *disks = xcalloc((size_t)op_disks_count(op) + 1, sizeof(*disks));
-	struct hv_snapshot what = { .disks = disks, .live = mode_is(op, "live"), .quiesce = op_flag(op, "quiesce") };
-	struct memory_watch *w = NULL;
-	int r = live_disks(op, disks, &what.n_disks, reterr);
-
-	if (!r && sink) {
-		what.memory_file = memory_sink_path(sink);
-		w = memory_watch_start(op->m, op->job, sink, what.live ? 2 * memory_size(op->m->cfg) : 0);
-	}
-	if (!r)
-		r = hv_snapshot(op->daemon->hv, &op->m->dir->guid, &what, reterr);
-	if (w && memory_watch_stop(w) && !r)
-		job_warn(op->job, "the guest changed its memory faster than it could be written and was paused for "
-				  "the rest");
-	for (size_t i = 0; i < what.n_disks; i++)
-		cleanup_free((void *)&disks[i].path);
-	if (sink)
-		r = drain_sink(sink, r, reterr);
-	if (r < 0 && job_cancelled(op->job)) {
-		err_done(reterr);
-		r = job_check(op->job, reterr);
-	}
-	return r;
-}
-
-/* Firmware state, memory and disks of one instant; the guest runs again when it returns. */
-static int capture_instant(struct op *op, struct memory_sink *sink, struct err *reterr)
-{
-	struct guid snap = op_guid(op, "snapshot");
-	int64_t start = time_mono_usec();
-	int ours = op_flag(op, "suspend"), r = 0, r2;
-
-	if (ours)
-		r = hv_suspend(op->daemon->hv, &op->m->dir->guid, reterr);
-	if (!r)
-		r = firmware_copy(op->m, &snap, reterr);
-	if (!r)
-		r = take(op, sink, reterr);
-	if (!ours) {
-		if (!r && has_memory(op) && was(op, "running"))
-			intent_set(op->intent, "pause", "%lld", (long long)pauses_last(&op->m->dir->guid, start));
-		return r;
-	}
-	r2 = hv_resume(op->daemon->hv, &op->m->dir->guid, r < 0 ? NULL : reterr);
-	if (!r)
-		intent_set(op->intent, "pause", "%lld", (long long)(time_mono_usec() - start));
-	return r < 0 ? r : r2;
-}
-
-/* Whatever takes time (syncing the files) comes when the guest runs again. */
-static int capture_running(struct op *op, struct err *reterr)
-{
-	_cleanup_memory_sink_ struct memory_sink *sink = NULL;
-	int r = open_sink(op, &sink, reterr);
-
-	if (!r)
-		r = capture_instant(op, sink, reterr);
-	return r < 0 || !sink ? r : memory_sink_finish(sink, op->job, reterr);
-}
-
 /* A saved VM: its save state becomes the snapshot's too. */
 static int capture_saved(struct op *op, struct err *reterr)
 {
-	_cleanup_free_ char *to = snap_file(op, "");
+	_cleanup_free_ char *to = capture_file(op, "");
 	int r = memory_verify(op->m, op->m->cfg, op->job, reterr);
 
 	return r < 0 ? r : memory_link(op->m, op->m->cfg, to, reterr);
@@ -202,20 +58,22 @@ static int capture_run(struct op *op, struct err *reterr)
 	struct guid snap = op_guid(op, "snapshot");
 	int r;
 
-	if (was_active(op))
-		return capture_running(op, reterr);
+	if (capture_was_active(op))
+		return op_capture_running(op, reterr);
 	r = firmware_copy(op->m, &snap, reterr);
-	if (!r && was(op, "saved") && has_memory(op))
+	if (!r && capture_was(op, "saved") && capture_has_memory(op))
 		r = capture_saved(op, reterr);
 	return r;
 }
 
 static int remove_memory(struct op *op, struct err *reterr)
 {
-	_cleanup_free_ char *path = snap_file(op, "");
+	_cleanup_free_ char *path = capture_file(op, "");
 	struct guid snap = op_guid(op, "snapshot");
 	int r = memory_drop_pipe(op->m, reterr);
 
+	if (!r)
+		r = op_capture_forget(op, reterr);
 	if (!r)
 		r = memory_remove(path, reterr);
 	return r < 0 ? r : firmware_remove_copies(op->m, &snap, reterr);
@@ -236,7 +94,7 @@ static int resume_guest(struct op *op, struct err *reterr)
 {
 	int r = machine_wait_idle(op->m, reterr);
 
-	if (!r && was(op, "running") && op->m->state == HV_PAUSED)
+	if (!r && capture_was(op, "running") && op->m->state == HV_PAUSED)
 		r = hv_resume(op->daemon->hv, &op->m->dir->guid, reterr);
 	if (!r && op->recovering && op_flag(op, "quiesce") && machine_is_active(op->m))
 		thaw_guest(op);
@@ -245,11 +103,11 @@ static int resume_guest(struct op *op, struct err *reterr)
 
 static int capture_undo(struct op *op, struct err *reterr)
 {
-	int r = was_active(op) ? machine_wait_idle(op->m, reterr) : 0;
+	int r = capture_was_active(op) ? machine_wait_idle(op->m, reterr) : 0;
 
-	if (!r && was_active(op) && machine_is_active(op->m) && (op->recovering || op_disks_held(op)))
+	if (!r && capture_was_active(op) && machine_is_active(op->m) && (op->recovering || op_disks_held(op)))
 		r = op_disks_forget(op, reterr);
-	if (!r && was_active(op))
+	if (!r && capture_was_active(op))
 		r = resume_guest(op, reterr);
 	return r < 0 ? r : remove_memory(op, reterr);
 }
@@ -288,7 +146,7 @@ static void describe_capture(struct op *op, struct config *snap)
 	snap->capture.mode = xstrdup(intent_get(op->intent, "mode"));
 	xstrset(&snap->capture.reason, intent_get(op->intent, "reason"));
 	snap->capture.pause_usec = op_int(op, "pause", -1);
-	xstrset(&snap->capture.level, !mode_is(op, "disk-only") ? NULL : op_flag(op, "quiesce") ? "quiesced" : "crash");
+	xstrset(&snap->capture.level, !capture_mode_is(op, "disk-only") ? NULL : op_flag(op, "quiesce") ? "quiesced" : "crash");
 }
 
 static int describe_disks(struct op *op, struct config *snap, struct err *reterr)
@@ -312,7 +170,7 @@ static int describe_disks(struct op *op, struct config *snap, struct err *reterr
 /* The copy of the configuration under the snapshot's GUID. */
 static int document_run(struct op *op, struct err *reterr)
 {
-	_cleanup_free_ char *memory = snap_file(op, ""), *path = snap_document(op);
+	_cleanup_free_ char *memory = capture_file(op, ""), *path = snap_document(op);
 	_cleanup_config_ struct config *snap = config_copy(op->m->cfg);
 	_cleanup_free_ char *dir = snap_dir(op);
 	int r;
@@ -329,10 +187,12 @@ static int document_run(struct op *op, struct err *reterr)
 	describe_capture(op, snap);
 	firmware_describe(op->m, snap);
 	r = describe_disks(op, snap, reterr);
-	if (!r && has_memory(op))
+	if (!r && capture_has_memory(op))
 		r = memory_describe(op->m, memory, snap, reterr);
 	if (!r)
 		r = memory_drop_pipe(op->m, reterr);
+	if (!r)
+		r = op_capture_forget(op, reterr);
 	if (!r)
 		r = path_fsync(dir, reterr);
 	return r < 0 ? r : config_write(snap, path, reterr);
@@ -361,16 +221,16 @@ static int commit_run(struct op *op, struct err *reterr)
  * and that somebody started just now runs on its old disks: decide() takes it back. */
 static int define_run(struct op *op, struct err *reterr)
 {
-	int r = was_active(op) ? resume_guest(op, reterr) : machine_refresh(op->m, reterr);
+	int r = capture_was_active(op) ? resume_guest(op, reterr) : machine_refresh(op->m, reterr);
 
-	if (!r && !was_active(op) && machine_is_active(op->m)) {
+	if (!r && !capture_was_active(op) && machine_is_active(op->m)) {
 		r = op_disks_in_use(op, reterr);
 		if (r == 0)
 			return err_full(reterr, ERR_FAILED, -EBUSY, op->m->cfg->name, NULL, "Take the snapshot again",
 					"VM '%s' was started by somebody else while its snapshot was taken",
 					op->m->cfg->name);
 	}
-	if (!r && was_active(op))
+	if (!r && capture_was_active(op))
 		r = machine_is_defined_on(op->m, op->m->cfg, reterr);
 	return r != 0 ? (r < 0 ? r : 0) : machine_define(op->m, 0, reterr);
 }
@@ -464,7 +324,7 @@ static int decide_committed(struct op *op, struct op_way *ret_way, struct err *r
 	ret_way->forward = 1;
 	ret_way->from = DEFINE;
 	ret_way->failed = !guid_eq(&op->m->cfg->parent, &guid);
-	if (was_active(op) || ret_way->failed)
+	if (capture_was_active(op) || ret_way->failed)
 		return 0;
 	r = machine_snapshot(op->m, &guid, &snap, reterr);
 	if (!r)
@@ -533,14 +393,16 @@ static int take_switched(struct op *op, struct err *reterr)
  * back): forward. Else back. */
 static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
 {
-	_cleanup_free_ char *memory = snap_file(op, "");
+	_cleanup_free_ char *memory = capture_file(op, "");
 	int known = 0, r;
 
 	if (op_disks_are_in(op, op->m->cfg))
 		return decide_committed(op, ret_way, reterr);
-	if (!was_active(op) || op_flag(op, "back"))
+	if (!capture_was_active(op) || op_flag(op, "back"))
 		return 0;
-	r = machine_wait_idle(op->m, reterr);
+	r = op->recovering && machine_is_active(op->m) ? op_capture_put_right(op, reterr) : 0;
+	if (!r)
+		r = machine_wait_idle(op->m, reterr);
 	if (!r)
 		r = switched(op, &known, reterr);
 	if (r <= 0)
@@ -551,7 +413,7 @@ static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
 	op_disks_point(op, op->m->cfg);
 	ret_way->forward = 1;
 	ret_way->from = SEAL;
-	ret_way->failed = has_memory(op) && !memory_is_whole(memory);
+	ret_way->failed = capture_has_memory(op) && !memory_is_whole(memory);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "common/alloc.h"
 #include "common/fileio.h"
 #include "common/timefmt.h"
+#include "daemon/background.h"
 #include "daemon/daemon.h"
 #include "daemon/firmware.h"
 #include "daemon/memory.h"
@@ -39,7 +40,8 @@ static int refuse_mode(const struct machine *m, const char *mode, const char *wh
 			why);
 }
 
-/* Why a running guest must stand still while its memory is taken, or NULL. */
+/* Why a running guest must stand still where QEMU does not take its memory in the
+ * background, or NULL. */
 static const char *needs_pause(const struct machine *m)
 {
 	if (m->state == HV_PAUSED)
@@ -51,17 +53,53 @@ static const char *needs_pause(const struct machine *m)
 	return NULL;
 }
 
-/* Chooses how the memory is taken, best first, and says why not better. */
-static int choose_mode(const struct machine *m, const struct snapshot_spec *spec, const char **ret_mode,
-		       const char **ret_reason, struct err *reterr)
+/* Why it cannot be taken in the background, *owned*, or NULL. */
+static char *background_obstacle(const struct machine *m)
+{
+	if (m->state == HV_PAUSED)
+		return xstrdup("the guest is paused");
+	return background_blocker(m->daemon->hv, &m->dir->guid);
+}
+
+static int insists(const struct snapshot_spec *spec, const char *mode)
+{
+	return spec->mode && strcmp(spec->mode, mode) == 0;
+}
+
+/* The best mode for a guest that is there: background, live, paused. */
+static int choose_running_mode(const struct machine *m, const struct snapshot_spec *spec, const char **ret_mode,
+			       char **ret_reason, struct err *reterr)
 {
 	const char *pause = needs_pause(m);
-	int insists_live = spec->mode && strcmp(spec->mode, "live") == 0;
+	_cleanup_free_ char *obstacle = NULL;
 
+	if (insists(spec, "live") && pause)
+		return refuse_mode(m, "live", pause, reterr);
+	if (insists(spec, "paused") || insists(spec, "live")) {
+		*ret_mode = insists(spec, "live") ? "live" : "paused";
+		*ret_reason = xstrdup("it was asked for");
+		return 0;
+	}
+	obstacle = background_obstacle(m);
+	if (!obstacle) {
+		*ret_mode = "background";
+		return 0;
+	}
+	if (insists(spec, "background"))
+		return refuse_mode(m, "background", obstacle, reterr);
+	*ret_mode = pause ? "paused" : "live";
+	*ret_reason = m->state == HV_PAUSED || !pause ? TAKE_PTR(obstacle) : xasprintf("%s; %s", pause, obstacle);
+	return 0;
+}
+
+/* Chooses how the memory is taken, best first, and says why not better (*owned*). */
+static int choose_mode(const struct machine *m, const struct snapshot_spec *spec, const char **ret_mode,
+		       char **ret_reason, struct err *reterr)
+{
 	*ret_reason = NULL;
 	if (!machine_is_active(m) && machine_is_saved(m)) {
 		*ret_mode = spec->no_memory ? "disk-only" : "paused";
-		*ret_reason = "the VM was saved";
+		*ret_reason = xstrdup("the VM was saved");
 	} else if (!machine_is_active(m)) {
 		*ret_mode = "none";
 	} else if (spec->no_memory) {
@@ -70,22 +108,23 @@ static int choose_mode(const struct machine *m, const struct snapshot_spec *spec
 		if (spec->mode)
 			return refuse_mode(m, spec->mode, m->cfg->memory_blocker, reterr);
 		*ret_mode = "disk-only";
-		*ret_reason = m->cfg->memory_blocker;
-	} else if (insists_live && pause) {
-		return refuse_mode(m, "live", pause, reterr);
-	} else if (pause || (spec->mode && !insists_live)) {
-		*ret_mode = "paused";
-		*ret_reason = pause ? pause : "it was asked for";
+		*ret_reason = xstrdup(m->cfg->memory_blocker);
 	} else {
-		*ret_mode = "live";
+		return choose_running_mode(m, spec, ret_mode, ret_reason, reterr);
 	}
 	return 0;
 }
 
+static int is_mode(const char *mode)
+{
+	return strcmp(mode, "background") == 0 || strcmp(mode, "live") == 0 || strcmp(mode, "paused") == 0;
+}
+
 static int check_spec(const struct machine *m, const struct snapshot_spec *spec, struct err *reterr)
 {
-	if (spec->mode && strcmp(spec->mode, "live") != 0 && strcmp(spec->mode, "paused") != 0)
-		return err_set(reterr, ERR_INVALID, -EINVAL, "unknown capture mode '%s' (known: live, paused)",
+	if (spec->mode && !is_mode(spec->mode))
+		return err_set(reterr, ERR_INVALID, -EINVAL,
+			       "unknown capture mode '%s' (known: background, live, paused)",
 			       spec->mode);
 	if (spec->mode && spec->no_memory)
 		return err_set(reterr, ERR_INVALID, -EINVAL, "a snapshot without memory has no capture mode");
@@ -105,7 +144,7 @@ static int check_spec(const struct machine *m, const struct snapshot_spec *spec,
 
 static int check_space(const struct machine *m, const char *mode, struct err *reterr)
 {
-	int with_memory = strcmp(mode, "live") == 0 || (strcmp(mode, "paused") == 0 && machine_is_active(m));
+	int with_memory = machine_is_active(m) && is_mode(mode);
 	int64_t need = SPACE_MARGIN + (with_memory ? memory_size(m->cfg) : 0), have;
 	_cleanup_free_ char *need_text = bytes_human(need), *have_text = NULL;
 	int r = disk_free(m->dir->root, &have, reterr);
@@ -140,13 +179,15 @@ static void fill_record(struct intent *in, const struct machine *m, const struct
 	intent_set(in, "was", "%s", was);
 	intent_set(in, "quiesce", "%d", spec->quiesce);
 	/* NVRAM and TPM state are copied in a pause of ours, which recovery ends */
-	intent_set(in, "suspend", "%d", m->state == HV_RUNNING && firmware_present(m->cfg));
+	intent_set(in, "suspend", "%d",
+		   m->state == HV_RUNNING && firmware_present(m->cfg) && strcmp(mode, "background") != 0);
 	op_disks_plan(in, m, m->cfg);
 }
 
 static int plan(struct machine *m, const struct snapshot_spec *spec, struct intent *in, struct err *reterr)
 {
-	const char *mode = NULL, *reason = NULL;
+	_cleanup_free_ char *reason = NULL;
+	const char *mode = NULL;
 	int r = machine_refuse_foreign(m, reterr);
 
 	if (!r)

@@ -10,7 +10,7 @@
 struct snapshot_spec {
 	const char *name;  /* NULL: "VM - (date - time)" */
 	const char *notes;
-	const char *mode;  /* "live", "paused"; NULL: the best that is possible */
+	const char *mode;  /* "background", "live", "paused"; NULL: the best that is possible */
 	int no_memory;     /* disk only */
 	int quiesce;       /* disk only: freeze file systems through the agent first */
 };
