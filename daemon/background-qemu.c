@@ -65,7 +65,7 @@ int background_forbid_files(pid_t pid, unsigned long *ret_limit, struct err *ret
 
 	if (r < 0)
 		return r;
-	*ret_limit = limit.rlim_cur;
+	*ret_limit = limit.rlim_cur == NO_FILES ? 0 : limit.rlim_cur;
 	limit.rlim_cur = NO_FILES;
 	return set_limit(pid, &limit, reterr);
 }
