@@ -43,20 +43,32 @@ static void print_created(struct ctl *ctl _unused_, json_t *reply)
 	       paused ? paused : "");
 }
 
+/* At most one way of taking memory. */
+static int exclusive_modes(const struct args *args, struct err *reterr)
+{
+	static const char *const modes[] = { "mode", "live", "paused", "no-memory" };
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
+		for (size_t k = i + 1; !r && k < ARRAY_SIZE(modes); k++)
+			r = args_exclusive(args, modes[i], modes[k], reterr);
+	return r;
+}
+
 static int snapshot_create(struct ctl *ctl)
 {
 	_cleanup_err_ struct err err = ERR_INIT;
 	const struct args *args = ctl->args;
 	json_t *params;
 
-	if (args_exclusive(args, "live", "paused", &err) < 0 || args_exclusive(args, "live", "no-memory", &err) < 0 ||
-	    args_exclusive(args, "paused", "no-memory", &err) < 0)
+	if (exclusive_modes(args, &err) < 0)
 		return report_usage(&err);
 	params = snapshot_params(ctl);
 	param_text(params, "name", args_option(args, "name"));
 	param_text(params, "notes", args_option(args, "notes"));
 	if (args_has(args, "no-memory"))
 		ignore_result(json_object_set_new(params, "memory", json_false())); /* cannot fail: valid key */
+	param_text(params, "mode", args_option(args, "mode"));
 	if (args_has(args, "live") || args_has(args, "paused"))
 		param_text(params, "mode", args_has(args, "live") ? "live" : "paused");
 	param_switch(params, "quiesce", args, "quiesce");
@@ -169,8 +181,9 @@ static const struct option_row create_options[] = {
 	{ "name", "NAME", 0, "its name; else made from the VM's name and the time" },
 	{ "notes", "TEXT", 0, "free text" },
 	{ "no-memory", NULL, 0, "take the disks only" },
-	{ "live", NULL, 0, "let the guest run while its memory is taken" },
-	{ "paused", NULL, 0, "stop the guest while its memory is taken" },
+	{ "mode", "MODE", 0, "how memory is taken: background, live or paused; else the best there is" },
+	{ "live", NULL, 0, "the same as --mode live" },
+	{ "paused", NULL, 0, "the same as --mode paused" },
 	{ "quiesce", NULL, 0, "have the guest agent freeze the file systems" },
 	{ NULL, NULL, 0, NULL },
 };

@@ -7,6 +7,7 @@
 
 #include "common/alloc.h"
 #include "common/fileio.h"
+#include "daemon/hv-background.h"
 #include "daemon/hv-embed.h"
 #include "daemon/hv-event.h"
 #include "daemon/hv-kvm.h"
@@ -181,6 +182,7 @@ static const struct hv_ops lv_ops = {
 	.thaw = lv_thaw,
 	.take_back = lv_take_back,
 	.forget_image = lv_forget_image,
+	.background = &lv_background,
 	.on_event = lv_on_event,
 };
 

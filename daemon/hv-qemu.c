@@ -3,54 +3,16 @@
  * marks the domain as tainted (custom-monitor). libvirt's QEMU driver names the
  * block nodes of an image libvirt-N-storage (the file) and libvirt-N-format.
  * Source of the commands: QEMU qapi/block-core.json and qapi/job.json. */
-#include <jansson.h>
-#include <libvirt/libvirt-qemu.h>
 #include <string.h>
 #include <time.h>
 
 #include "common/alloc.h"
-#include "daemon/hv-libvirt.h"
+#include "daemon/hv-monitor.h"
 
-static void release_json(json_t *json)
-{
-	json_decref(json);
-}
-DEFINE_CLEANUP(json_t, release_json);
-#define _cleanup_json_ _cleanup_(release_jsonp)
-
-/* ---- the monitor */
-
-/* Runs a command (*taken*, NULL if it could not be built); ret_value, if not NULL, is
- * what it returned, *owned*. */
-static int monitor(struct lv_call *call, json_t *command, json_t **ret_value, struct err *reterr)
-{
-	_cleanup_json_ json_t *taken = command, *reply = NULL;
-	_cleanup_free_ char *text = taken ? json_dumps(taken, JSON_COMPACT) : NULL, *answer = NULL;
-	const char *problem;
-	json_t *value;
-
-	if (!text)
-		return err_set(reterr, ERR_FAILED, -EILSEQ, "cannot ask QEMU about domain \"%s\": not UTF-8",
-			       call->name);
-	if (virDomainQemuMonitorCommand(call->dom, text, &answer, 0) < 0)
-		return lv_fail(call, reterr, "cannot ask QEMU about domain \"%s\"", call->name);
-	reply = json_loads(answer, JSON_REJECT_DUPLICATES, NULL);
-	value = json_object_get(reply, "return");
-	if (!value) {
-		problem = json_string_value(json_object_get(json_object_get(reply, "error"), "desc"));
-		return err_set(reterr, ERR_BACKEND, -EPROTO, "QEMU refused %s of domain \"%s\": %s",
-			       json_string_value(json_object_get(taken, "execute")), call->name,
-			       problem ? problem : "it gave no reason");
-	}
-	if (ret_value)
-		*ret_value = json_incref(value);
-	return 0;
-}
-
-/* Same for a command that returns a list. */
+/* A command (*taken*) that returns a list. */
 static int monitor_list(struct lv_call *call, json_t *command, json_t **ret_list, struct err *reterr)
 {
-	int r = monitor(call, command, ret_list, reterr);
+	int r = lv_monitor(call, command, -1, ret_list, reterr);
 
 	if (!r && !json_is_array(*ret_list)) {
 		json_decref(*ret_list);
@@ -61,18 +23,6 @@ static int monitor_list(struct lv_call *call, json_t *command, json_t **ret_list
 	return r;
 }
 
-static int is_qemu(const struct lv *lv)
-{
-	return lv->driver == LV_QEMU_SYSTEM || lv->driver == LV_QEMU_SESSION || lv->driver == LV_QEMU_EMBED;
-}
-
-static const char *text_of(json_t *object, const char *key)
-{
-	const char *value = json_string_value(json_object_get(object, key));
-
-	return value ? value : "";
-}
-
 /* ---- block nodes */
 
 static json_t *find_by(json_t *list, const char *key, const char *value)
@@ -81,7 +31,7 @@ static json_t *find_by(json_t *list, const char *key, const char *value)
 	size_t i;
 
 	json_array_foreach(list, i, item)
-		if (strcmp(text_of(item, key), value) == 0)
+		if (strcmp(monitor_text(item, key), value) == 0)
 			return item;
 	return NULL;
 }
@@ -95,11 +45,11 @@ static char *storage_node(json_t *nodes, const char *path)
 	size_t i;
 
 	json_array_foreach(nodes, i, item) {
-		const char *name = text_of(item, "node-name");
+		const char *name = monitor_text(item, "node-name");
 		size_t len = strlen(name);
 
 		if (len >= sizeof(suffix) && strcmp(name + len - (sizeof(suffix) - 1), suffix) == 0 &&
-		    strcmp(text_of(item, "file"), path) == 0)
+		    strcmp(monitor_text(item, "file"), path) == 0)
 			return xstrdup(name);
 	}
 	return NULL;
@@ -128,7 +78,7 @@ static int is_attached(json_t *devices, const char *node)
 	size_t i;
 
 	json_array_foreach(devices, i, device)
-		if (strcmp(text_of(json_object_get(device, "inserted"), "node-name"), node) == 0)
+		if (strcmp(monitor_text(json_object_get(device, "inserted"), "node-name"), node) == 0)
 			return 1;
 	return 0;
 }
@@ -154,8 +104,8 @@ static char *job_name(const char *node)
 
 static int job_command(const struct back *b, const char *command, const char *job, struct err *reterr)
 {
-	return monitor(b->call, json_pack("{s:s, s:{s:s}}", "execute", command, "arguments", "id", job), NULL,
-		       reterr);
+	return lv_monitor(b->call, json_pack("{s:s, s:{s:s}}", "execute", command, "arguments", "id", job), -1, NULL,
+			  reterr);
 }
 
 /* Starts to commit the overlay into its backing image, if a disk is on it. */
@@ -175,9 +125,9 @@ static int begin_disk(struct back *b, json_t *nodes, json_t *devices, json_t *jo
 		if (!base) /* without a base QEMU would commit into the lowest image */
 			return err_full(reterr, ERR_BACKEND, -EPROTO, b->call->name, disk->image, NULL,
 					"QEMU does not have the image '%s' open, on which a disk was", disk->image);
-		r = monitor(b->call, json_pack("{s:s, s:{s:s, s:s, s:s, s:b}}", "execute", "block-commit",
-					       "arguments", "job-id", job, "device", top, "base-node", base,
-					       "auto-dismiss", 0), NULL, reterr);
+		r = lv_monitor(b->call, json_pack("{s:s, s:{s:s, s:s, s:s, s:b}}", "execute", "block-commit",
+						  "arguments", "job-id", job, "device", top, "base-node", base,
+						  "auto-dismiss", 0), -1, NULL, reterr);
 		if (r < 0)
 			return r;
 	}
@@ -210,12 +160,12 @@ static int await_job(const struct back *b, const char *job, const char *status, 
 		if (r < 0)
 			return r;
 		found = find_by(jobs, "id", job);
-		if (!found || *text_of(found, "error"))
+		if (!found || *monitor_text(found, "error"))
 			return err_set(reterr, ERR_BACKEND, -EIO,
 				       "QEMU could not put a disk of domain \"%s\" back on its old image: %s",
-				       b->call->name, found ? text_of(found, "error") : "its job is gone");
-		if (strcmp(text_of(found, "status"), status) == 0 ||
-		    strcmp(text_of(found, "status"), "concluded") == 0)
+				       b->call->name, found ? monitor_text(found, "error") : "its job is gone");
+		if (strcmp(monitor_text(found, "status"), status) == 0 ||
+		    strcmp(monitor_text(found, "status"), "concluded") == 0)
 			return 0;
 		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
 	}
@@ -257,7 +207,7 @@ int lv_take_back(struct hv *hv, const struct guid *vm, const struct hv_back *dis
 
 	if (r < 0)
 		return r;
-	if (!is_qemu(call.lv))
+	if (!lv_is_qemu(call.lv))
 		return 0;
 	r = begin_all(&b, disks, n, reterr);
 	jobs = b.jobs;
@@ -277,8 +227,8 @@ int lv_take_back(struct hv *hv, const struct guid *vm, const struct hv_back *dis
 
 static int remove_node(struct lv_call *call, const char *node, struct err *reterr)
 {
-	return monitor(call, json_pack("{s:s, s:{s:s}}", "execute", "blockdev-del", "arguments", "node-name", node),
-		       NULL, reterr);
+	return lv_monitor(call, json_pack("{s:s, s:{s:s}}", "execute", "blockdev-del", "arguments", "node-name",
+					  node), -1, NULL, reterr);
 }
 
 int lv_forget_image(struct hv *hv, const struct guid *vm, const char *path, struct err *reterr)
@@ -288,7 +238,7 @@ int lv_forget_image(struct hv *hv, const struct guid *vm, const char *path, stru
 	_cleanup_free_ char *storage = NULL, *format = NULL;
 	int r = lv_begin_domain(hv, vm, &call, reterr);
 
-	if (!r && !is_qemu(call.lv))
+	if (!r && !lv_is_qemu(call.lv))
 		return 0;
 	if (!r)
 		r = read_nodes(&call, &nodes, reterr);

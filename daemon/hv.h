@@ -65,6 +65,7 @@ enum hv_event { HV_EVENT_STARTED, HV_EVENT_STOPPED, HV_EVENT_PAUSED, HV_EVENT_RE
 typedef void (*hv_event_fn)(void *arg, const struct guid *guid, enum hv_event event);
 
 struct hv;
+struct hv_bg_ops;
 
 /* The functions behind the calls below, in the same order. */
 struct hv_ops {
@@ -97,6 +98,7 @@ struct hv_ops {
 	int (*take_back)(struct hv *hv, const struct guid *vm, const struct hv_back *disks, size_t n,
 			 struct err *reterr); /* NULL: it has no emulator that could be ahead of it */
 	int (*forget_image)(struct hv *hv, const struct guid *vm, const char *path, struct err *reterr); /* as well */
+	const struct hv_bg_ops *background; /* hv-background.h; NULL: it has no background captures */
 };
 
 struct hv {

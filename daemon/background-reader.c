@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* vmsnap-capture as the daemon starts it and listens to it. */
+#define _GNU_SOURCE
+#include "config.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "common/alloc.h"
+#include "common/fileio.h"
+#include "daemon/background-priv.h"
+
+#define READY_MSEC 10000 /* to open two files and those of the parents */
+#define ABOVE 10         /* our descriptors for it, clear of the numbers that it has them under */
+
+/* Its ends, until it has them. */
+struct ends {
+	int control, answers, pipe, lock;
+};
+
+static void ends_done(struct ends *e)
+{
+	cleanup_close(&e->control);
+	cleanup_close(&e->answers);
+	cleanup_close(&e->pipe);
+	cleanup_close(&e->lock);
+}
+
+static int raise_fd(int fd)
+{
+	return fcntl(fd, F_DUPFD_CLOEXEC, ABOVE);
+}
+
+/* A pipe to or from it: their_end is 0 (it reads) or 1. */
+static int make_pipe(int their_end, int *ret_ours, int *ret_theirs)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	*ret_ours = fds[!their_end];
+	*ret_theirs = raise_fd(fds[their_end]);
+	cleanup_close(&fds[their_end]);
+	return *ret_theirs < 0 ? -errno : 0;
+}
+
+/* The lock is taken here and goes over to it, so that there is no moment without. */
+static int make_ends(const struct capture_spec *spec, int pipe_fd, struct ends *e, struct background_reader *reader,
+		     struct err *reterr)
+{
+	_cleanup_close_ int lock = -1;
+	int r = capture_lock(spec->dir, &lock, reterr);
+
+	if (r < 0)
+		return r;
+	e->lock = raise_fd(lock);
+	e->pipe = raise_fd(pipe_fd);
+	r = e->lock < 0 || e->pipe < 0 ? -errno : make_pipe(0, &reader->control, &e->control);
+	if (!r)
+		r = make_pipe(1, &reader->answers, &e->answers);
+	return r < 0 ? err_errno(reterr, r, "cannot make the pipes of vmsnap-capture") : 0;
+}
+
+/* A session of its own, signals as for a new program. */
+static int set_attributes(posix_spawnattr_t *attr)
+{
+	sigset_t all, none;
+	int r;
+
+	sigfillset(&all);
+	sigemptyset(&none);
+	r = posix_spawnattr_setsigdefault(attr, &all);
+	if (!r)
+		r = posix_spawnattr_setsigmask(attr, &none);
+	if (!r)
+		r = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+	return r;
+}
+
+/* Whatever else is open is closed at the exec. */
+static int set_files(posix_spawn_file_actions_t *actions, const struct ends *e)
+{
+	const struct {
+		int from, to;
+	} moves[] = { { e->control, STDIN_FILENO },
+		      { e->answers, STDOUT_FILENO },
+		      { e->pipe, CAPTURE_PIPE_FD },
+		      { e->lock, CAPTURE_LOCK_FD } };
+	int r = 0;
+
+	for (size_t i = 0; !r && i < ARRAY_SIZE(moves); i++)
+		r = posix_spawn_file_actions_adddup2(actions, moves[i].from, moves[i].to);
+	return r;
+}
+
+static int spawn(char **argv, const struct ends *e, pid_t *ret_pid, struct err *reterr)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	pid_t pid;
+	int r = posix_spawn_file_actions_init(&actions);
+
+	if (r)
+		return err_errno(reterr, -r, "cannot start %s", argv[0]);
+	r = posix_spawnattr_init(&attr);
+	if (!r) {
+		r = set_attributes(&attr);
+		if (!r)
+			r = set_files(&actions, e);
+		if (!r)
+			r = posix_spawn(&pid, argv[0], &actions, &attr, argv, environ);
+		posix_spawnattr_destroy(&attr);
+	}
+	posix_spawn_file_actions_destroy(&actions);
+	if (r) {
+		r = err_file(reterr, -r, argv[0], "cannot start '%s'", argv[0]);
+		err_hint(reterr, "Install vmsnap completely, or name the program in VMSNAP_CAPTURE");
+		return r;
+	}
+	*ret_pid = pid;
+	return 0;
+}
+
+static void collect(struct background_reader *reader)
+{
+	while (reader->pid > 0 && waitpid(reader->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	reader->pid = 0;
+	reader->ended = 1;
+}
+
+/* One answer, waited for up to msec; 0: none came, or it is gone. */
+static char take_answer(struct background_reader *reader, int msec)
+{
+	struct pollfd p = { .fd = reader->answers, .events = POLLIN };
+	char c;
+
+	if (reader->ended || poll(&p, 1, msec) <= 0)
+		return 0;
+	if (read(reader->answers, &c, 1) == 1)
+		return c;
+	collect(reader);
+	return 0;
+}
+
+/* It ended without a word: its result says why. */
+static int why_it_ended(const char *dir, struct err *reterr)
+{
+	_cleanup_(capture_result_done) struct capture_result result = { 0 };
+	_cleanup_err_ struct err ignored = ERR_INIT;
+
+	if (capture_result_read(dir, &result, &ignored) == 0 && err_is_set(&result.err))
+		return err_move(reterr, &result.err);
+	return err_set(reterr, ERR_FAILED, -EIO, "vmsnap-capture ended before it was ready");
+}
+
+int background_reader_start(const char *program, const struct capture_spec *spec, int pipe_fd,
+			    struct background_reader *ret_reader, struct err *reterr)
+{
+	_cleanup_(ends_done) struct ends ends = { -1, -1, -1, -1 };
+	_cleanup_(background_reader_done) struct background_reader reader = BACKGROUND_READER_INIT;
+	const char *named = getenv("VMSNAP_CAPTURE");
+	_cleanup_strv_ char **argv = NULL;
+	int r;
+
+	argv = capture_argv(program ? program : named && *named ? named : LIBEXECDIR "/vmsnap-capture", spec);
+	r = make_ends(spec, pipe_fd, &ends, &reader, reterr);
+	if (!r)
+		r = spawn(argv, &ends, &reader.pid, reterr);
+	ends_done(&ends);
+	if (r < 0)
+		return r;
+	if (take_answer(&reader, READY_MSEC) != CAPTURE_SAY_READY) {
+		if (reader.ended)
+			return why_it_ended(spec->dir, reterr);
+		kill(reader.pid, SIGKILL); /* nobody writes to the pipe yet */
+		return err_set(reterr, ERR_FAILED, -ETIMEDOUT, "vmsnap-capture was not ready within %d seconds",
+			       READY_MSEC / 1000);
+	}
+	*ret_reader = reader;
+	reader = (struct background_reader)BACKGROUND_READER_INIT;
+	return 0;
+}
+
+int background_reader_go(struct background_reader *reader, struct err *reterr)
+{
+	const char word = CAPTURE_GO;
+
+	if (!reader->ended && write(reader->control, &word, 1) == 1)
+		return 0;
+	return err_set(reterr, ERR_FAILED, -EPIPE, "vmsnap-capture is gone");
+}
+
+void background_reader_drop(struct background_reader *reader)
+{
+	cleanup_close(&reader->control);
+}
+
+void background_reader_listen(struct background_reader *reader, int msec)
+{
+	char c;
+
+	if (reader->ended)
+		background_wait(msec);
+	while ((c = take_answer(reader, msec)) != 0) {
+		reader->flowing |= c == CAPTURE_SAY_FLOWING;
+		reader->read |= c == CAPTURE_SAY_READ;
+		msec = 0;
+	}
+}
+
+void background_reader_done(struct background_reader *reader)
+{
+	cleanup_close(&reader->control);
+	collect(reader);
+	cleanup_close(&reader->answers);
+}
