@@ -67,7 +67,7 @@ make_all() {
 }
 
 find_program() {
-	for place in "$build" "$build/daemon" "$build/client"; do
+	for place in "$build" "$build/daemon" "$build/client" "$build/savestate"; do
 		if [ -x "$place/$1" ]; then
 			echo "$place/$1"
 			return
@@ -150,7 +150,8 @@ demo() {
 	trap 'exit 130' INT TERM
 	VMSNAP_SOCKET=$scratch/sock
 	VMSNAP_SCHEMA_DIR=$here/xmlcfg
-	export VMSNAP_SOCKET VMSNAP_SCHEMA_DIR
+	VMSNAP_CAPTURE=$(find_program vmsnap-capture)
+	export VMSNAP_SOCKET VMSNAP_SCHEMA_DIR VMSNAP_CAPTURE
 
 	say "a guest of 512 bytes: it counts in its RAM (T) and on its disk (D), 18 times a second"
 	/usr/bin/python3 -B "$here/tests/functional/guest/build.py" boot "$scratch/guest.img"

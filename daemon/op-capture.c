@@ -7,6 +7,7 @@
 
 #include "common/alloc.h"
 #include "common/fileio.h"
+#include "common/log.h"
 #include "common/timefmt.h"
 #include "daemon/background.h"
 #include "daemon/daemon.h"

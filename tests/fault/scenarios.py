@@ -93,6 +93,11 @@ class CreateOff(_Create):
 
 
 @scenario
+class CreateBackground(_Create):
+    options = ("--mode", "background")
+
+
+@scenario
 class CreatePaused(_Create):
     options = ("--paused",)
 

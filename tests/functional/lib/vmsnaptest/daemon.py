@@ -44,7 +44,7 @@ class Daemon:
                 "--socket", self.socket, "--verbose", *args]
 
     def environment(self, fault=None):
-        env = dict(os.environ, VMSNAP_SCHEMA_DIR=SCHEMA_DIR)
+        env = dict(os.environ, VMSNAP_SCHEMA_DIR=SCHEMA_DIR, VMSNAP_CAPTURE=program("vmsnap-capture"))
         env.pop("VMSNAPD_FAULT", None)
         if fault:
             env["VMSNAPD_FAULT"] = fault

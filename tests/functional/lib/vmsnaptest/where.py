@@ -16,7 +16,7 @@ def program(name):
     named = os.environ.get(name.upper())
     if named:
         return named
-    for place in ("", "daemon", "client"):
+    for place in ("", "daemon", "client", "savestate"):
         path = os.path.join(BUILD, place, name)
         if os.path.isfile(path) and os.access(path, os.X_OK):
             return path
