@@ -276,6 +276,70 @@ static void nothing_to_put_right_is_fine(void **state)
 	assert_put_right(rig->hv, *state);
 }
 
+#define OVMF_CODE "/usr/share/OVMF/OVMF_CODE_4M.fd"
+#define OVMF_VARS "/usr/share/OVMF/OVMF_VARS_4M.fd"
+
+/* In the pause the variables are copied; the copy is marked, so that it can be told from what
+ * QEMU has in the stream. */
+static int copy_variables(void *arg, struct err *reterr)
+{
+	struct shot *s = arg;
+	_cleanup_free_ char *live = path_join(s->dir, "vars.fd");
+	_cleanup_close_ int fd = -1;
+	int r = file_copy(live, s->opts.image.replace->file, 0600, (uid_t)-1, (gid_t)-1, reterr);
+
+	fd = open(s->opts.image.replace->file, O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "copied in the pause", 19, 4096), 19);
+	return r;
+}
+
+static void start_firmware(const char *dir)
+{
+	_cleanup_free_ char *small = guest_xml(dir), *xml = NULL;
+	const char *os = strstr(small, "hvm</type>") + strlen("hvm</type>");
+
+	make_base_disks(dir);
+	xml = xasprintf("%.*s<loader readonly='yes' type='pflash'>" OVMF_CODE "</loader><nvram template='" OVMF_VARS
+			"'>%s/vars.fd</nvram>%s", (int)(os - small), small, dir, os);
+	memcpy(strstr(xml, "16</memory>"), "64", 2);
+	MUST(hv_define(rig->hv, xml, &err));
+	MUST(hv_start(rig->hv, &guest, 0, &err));
+}
+
+/* The firmware's variables in the save state are those of the pause. */
+static void variables_are_those_of_the_pause(void **state)
+{
+	const char *dir = *state;
+	_cleanup_free_ char *file = path_join(dir, "vars.copy"), *copy = NULL, *in_bin = NULL;
+	const struct capture_replace replace = { "system.flash1", file };
+	_cleanup_shot_ struct shot s;
+	_cleanup_close_ int bin = -1;
+	const struct vsv_block *block;
+	struct vsv *v;
+	size_t len;
+
+	if (access(OVMF_CODE, R_OK) != 0 || access(OVMF_VARS, R_OK) != 0)
+		skip();
+	start_firmware(dir);
+	shot_init(&s, rig->hv, dir);
+	s.opts.n_disks = 0;
+	s.opts.image.replace = &replace;
+	s.opts.image.n_replace = 1;
+	s.opts.in_pause = copy_variables;
+	MUST(background_capture(&s.opts, &s.result, &err));
+	MUST(vsv_open(s.vsv, &v, &err));
+	block = vsv_info(v)->blocks;
+	while (strcmp(block->name, "system.flash1") != 0)
+		block++;
+	MUST(file_read(file, 64 << 20, &copy, &len, &err));
+	assert_int_equal(block->pages * VSV_PAGE, len);
+	in_bin = xcalloc(len, 1);
+	bin = open(s.bin, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(pread_all(bin, in_bin, len, (off_t)block->offset), len);
+	assert_memory_equal(in_bin, copy, len);
+	vsv_free(v);
+}
+
 /* What somebody with virsh could do, and what a QEMU that runs out of something does itself:
  * the migration ends in the middle of the memory. */
 static int cancel_by_monitor(void *arg, int64_t done, int64_t total _unused_)
@@ -339,6 +403,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(so_it_does_in_the_plain_order, small_guest, end_guest),
 		cmocka_unit_test_setup_teardown(one_capture_follows_another, small_guest, end_guest),
 		cmocka_unit_test_setup_teardown(a_busy_guest_comes_back, large_busy_guest, end_guest),
+		cmocka_unit_test_setup_teardown(variables_are_those_of_the_pause, dir_setup, end_guest),
 		cmocka_unit_test_setup_teardown(a_switch_that_fails_leaves_all_as_it_was, small_guest, end_guest),
 		cmocka_unit_test_setup_teardown(firmware_that_cannot_be_copied_takes_all_back, small_guest, end_guest),
 		cmocka_unit_test_setup_teardown(one_that_is_cancelled_was_never_there, small_guest, end_guest),
