@@ -19,6 +19,7 @@
 #define STEP_MSEC 5
 #define RESUME_USEC (INT64_C(10) * 1000000)
 #define READER_USEC (INT64_C(600) * 1000000) /* once QEMU has nothing to do with it any more */
+#define STALL_USEC (INT64_C(15) * 1000000)   /* a reader that reads nothing; the guest waits for it */
 #define DRAIN_USEC 20000                     /* between two looks at QEMU */
 
 void background_wait(int msec)
@@ -130,13 +131,21 @@ void background_found_done(struct background_found *found)
 	capture_result_done(&found->image);
 }
 
-/* Lets the migration come to its end, whoever reads it. */
+/* Lets the migration come to its end, whoever reads it. One who does not is ended. */
 static int outlast(const struct background_guest *guest, const char *dir, struct hv_bg_status *status,
 		   struct err *reterr)
 {
+	int64_t done = -1, changed = 0;
+
 	while (background_is_under_way(status)) {
 		int r;
 
+		if (status->done != done) {
+			done = status->done;
+			changed = time_mono_usec();
+		}
+		if (status->state == HV_BG_ACTIVE && time_mono_usec() - changed > STALL_USEC)
+			background_reader_kill(dir);
 		hv_bg_status_done(status);
 		if (capture_is_running(dir) != 1)
 			return background_drain(guest, dir, status, reterr);

@@ -68,6 +68,9 @@ void background_reader_drop(struct background_reader *reader);
 /* Takes in what it says, waiting up to msec for it. */
 void background_reader_listen(struct background_reader *reader, int msec);
 
+/* Ends the one that works in dir, whoever started it, if there is one. Whatever it had is lost. */
+void background_reader_kill(const char *dir);
+
 /* Lets go of it; one that still runs is waited for, so the pipe must have ended. */
 void background_reader_done(struct background_reader *reader);
 

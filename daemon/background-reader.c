@@ -8,13 +8,16 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "common/alloc.h"
 #include "common/fileio.h"
+#include "common/log.h"
 #include "daemon/background-priv.h"
 
 #define READY_MSEC 10000 /* to open two files and those of the parents */
+#define PID_TEXT_MAX 32
 #define ABOVE 10         /* our descriptors for it, clear of the numbers that it has them under */
 
 /* Its ends, until it has them. */
@@ -125,6 +128,28 @@ static int spawn(char **argv, const struct ends *e, pid_t *ret_pid, struct err *
 	return 0;
 }
 
+/* For people, and for background_reader_kill(). */
+static int note_pid(int lock_fd, pid_t pid)
+{
+	return ftruncate(lock_fd, 0) < 0 || dprintf(lock_fd, "%d\n", (int)pid) < 0 ? -errno : 0;
+}
+
+void background_reader_kill(const char *dir)
+{
+	_cleanup_free_ char *lock = path_join(dir, CAPTURE_LOCK), *text = NULL, *link = NULL;
+	struct stat ours, theirs;
+	long pid;
+
+	if (file_read(lock, PID_TEXT_MAX, &text, NULL, NULL) < 0)
+		return;
+	pid = strtol(text, NULL, 10);
+	link = xasprintf("/proc/%ld/fd/%d", pid, CAPTURE_LOCK_FD);
+	/* its number may be another's by now: only it has the lock file there */
+	if (pid > 1 && stat(lock, &ours) == 0 && stat(link, &theirs) == 0 && ours.st_dev == theirs.st_dev &&
+	    ours.st_ino == theirs.st_ino)
+		kill((pid_t)pid, SIGKILL);
+}
+
 static void collect(struct background_reader *reader)
 {
 	while (reader->pid > 0 && waitpid(reader->pid, NULL, 0) < 0 && errno == EINTR)
@@ -171,6 +196,8 @@ int background_reader_start(const char *program, const struct capture_spec *spec
 	r = make_ends(spec, pipe_fd, &ends, &reader, reterr);
 	if (!r)
 		r = spawn(argv, &ends, &reader.pid, reterr);
+	if (!r && note_pid(ends.lock, reader.pid) < 0)
+		log_debug("the lock file in '%s' has no process number", spec->dir);
 	ends_done(&ends);
 	if (r < 0)
 		return r;

@@ -27,6 +27,8 @@
 #define STAYS_PAUSED HV_BG_VERSION(8, 2, 0) /* a guest that was suspended may have to be resumed by us */
 #define HOLD_USEC (INT64_C(5) * 1000000)  /* not held by then: the pause will be longer, nothing else */
 #define LATE_USEC (INT64_C(10) * 1000000) /* a guest that should have been resumed by QEMU */
+#define STALL_MSEC 15000                  /* without a byte read; the guest waits for it meanwhile */
+#define FIRST_MSEC 20                     /* for the first memory to arrive */
 #define QUICK_STEPS 50                    /* of a millisecond, then slower */
 
 /* One capture. */
@@ -39,7 +41,9 @@ struct run {
 	struct background_result *result;
 	int hold;                     /* the migration is to begin before the pause */
 	int armed, begun, suspended;  /* what there is to take back */
+	int touched;                  /* there may be something in the directory that is not needed */
 	int64_t t_begin, t_pause, t_go, t_resumed; /* monotonic us; 0: not yet */
+	int64_t done, t_done;         /* bytes written of the memory, and when that last changed */
 };
 
 static int64_t since(int64_t then)
@@ -143,6 +147,8 @@ static int check_held(struct run *run, struct err *reterr)
 
 	if (ioctl(run->pipe.read_fd, FIONREAD, &bytes) < 0 || (uint64_t)bytes != run->pipe.prefill)
 		return err_set(reterr, ERR_FAILED, -EBADMSG, "something of the pipe to QEMU was read before its time");
+	if (run->result->held && background_is_held(run->guest.bg->pid))
+		return 0; /* still in the same write; the monitor would take time of the pause */
 	r = run->guest.ops->status(run->guest.bg, &status, reterr);
 	if (!r && (status.state != HV_BG_SETUP || status.guest_runs))
 		r = err_set(reterr, ERR_BACKEND, -EIO,
@@ -257,6 +263,10 @@ static int look(struct run *run, int *ret_completed, struct err *reterr)
 		return r;
 	see_to_guest(run, &status);
 	note_figures(run, &status);
+	if (status.done != run->done || !run->t_done) {
+		run->done = status.done;
+		run->t_done = time_mono_usec();
+	}
 	if (background_is_under_way(&status)) {
 		if (run->o->progress)
 			ignore_result(run->o->progress(run->o->arg, status.done, status.total)); /* too late */
@@ -269,12 +279,25 @@ static int look(struct run *run, int *ret_completed, struct err *reterr)
 		       run->guest.bg->name, status.problem ? status.problem : "it gave no reason");
 }
 
-/* The reader was killed: the pipe is read here, so that the guest goes on. */
+/* 1 if the reader is there and does not read: its disk hangs, or somebody stopped it. */
+static int is_stalled(const struct run *run)
+{
+	int64_t limit = run->o->stall_msec ? run->o->stall_msec : STALL_MSEC;
+
+	return !run->reader.read && since(run->t_done) > limit * 1000;
+}
+
+/* The reader was killed, or is now: the pipe is read here, so that the guest goes on. */
 static int read_on(struct run *run, struct err *reterr)
 {
 	_cleanup_(hv_bg_status_done) struct hv_bg_status status = { 0 };
 	_cleanup_err_ struct err err = ERR_INIT;
 
+	if (!run->reader.ended) {
+		log_warning("vmsnap-capture does not read the memory of the domain \"%s\"; it is ended",
+			    run->guest.bg->name);
+		background_reader_kill(run->spec.dir);
+	}
 	if (background_drain(&run->guest, run->spec.dir, &status, &err) < 0)
 		log_err(LOG_LEVEL_WARNING, &err, "domain \"%s\"", run->guest.bg->name);
 	return err_full(reterr, ERR_FAILED, -EPIPE, run->guest.bg->name, NULL, "Take the snapshot again",
@@ -284,17 +307,17 @@ static int read_on(struct run *run, struct err *reterr)
 /* Until QEMU is done with it. */
 static int follow(struct run *run, struct err *reterr)
 {
-	int completed = 0;
+	int completed = 0, r;
 
-	for (int i = 0;; i++) {
-		int r = look(run, &completed, reterr);
-
-		if (r <= 0)
-			return r;
-		if (run->reader.ended)
+	/* The first answer comes when the guest is about to run; questions before it would only be in
+	 * the way, QEMU answers them under the same lock. */
+	background_reader_listen(&run->reader, FIRST_MSEC);
+	for (int i = 0; (r = look(run, &completed, reterr)) > 0; i++) {
+		if (run->reader.ended || is_stalled(run))
 			return read_on(run, reterr);
 		background_reader_listen(&run->reader, i < QUICK_STEPS ? 1 : 10);
 	}
+	return r;
 }
 
 /* The reader's own end: it writes and syncs what it has. */
@@ -356,6 +379,7 @@ static int prepare(struct run *run, char **ret_xml, struct err *reterr)
 {
 	int r = background_check(&run->guest, reterr);
 
+	run->touched = r == 0;
 	run->hold = !run->o->plain && run->guest.bg->pid > 0 && run->guest.bg->version >= HOLD_SINCE &&
 		    run->guest.bg->version < HOLD_UNTIL;
 	if (!r)
@@ -425,7 +449,8 @@ int background_capture(const struct background_opts *opts, struct background_res
 	run.guest = guest;
 	r = capture(&run, reterr);
 	background_pipe_done(&run.pipe);
-	tidy(&run, r < 0);
+	if (run.touched)
+		tidy(&run, r < 0);
 	ret_result->times.total = since(start);
 	if (r < 0 && reterr)
 		err_set_vm(reterr, guest.bg->name);

@@ -28,6 +28,7 @@ struct background_opts {
 	int (*progress)(void *arg, int64_t done, int64_t total);
 	void *arg;
 	int plain; /* never hold QEMU back before the pause, although it could be */
+	int stall_msec; /* end a reader that reads nothing for so long (the guest waits for it); 0: 15 s */
 };
 
 /* Where the time went, in us; -1: not known, or did not happen. */
@@ -36,9 +37,9 @@ struct background_times {
 	int64_t suspend;  /* the call */
 	int64_t in_pause; /* the callback */
 	int64_t disks;    /* the switch */
-	int64_t go_on;    /* from the word to QEMU until the guest ran again */
-	int64_t pause;    /* from before the suspend until the guest was seen running */
-	int64_t stopped;  /* from QEMU's STOP to its RESUME, by its clock */
+	int64_t go_on;    /* from the word to QEMU until the guest was seen running again */
+	int64_t pause;    /* from before the suspend until the guest was seen running: late by what asking takes */
+	int64_t stopped;  /* from QEMU's STOP to its RESUME, by its clock: the pause, where it is known */
 	int64_t qemu_setup, qemu_down; /* by QEMU, to the ms; the latter: devices and write protection */
 	int64_t total;
 };
@@ -54,11 +55,12 @@ struct background_result {
  * can be. Switches QEMU's capability on and off to find out. */
 char *background_blocker(struct hv *hv, const struct guid *vm);
 
-/* Captures. The save state is durable under its names when it returns 0. After a failure the
- * guest runs and nothing of the save state is left; ret_result->switched tells whether the disks
- * stay switched. ret_result is filled in either case, to be emptied by
- * background_result_done(). Returns 0 or negative errno (ERR_REFUSED: not possible, guest not
- * touched; -ENOSPC; -ECANCELED). */
+/* Captures. The save state is durable under its names when it returns 0, and its result stays
+ * in dir (background_forget()). After a failure the guest runs and nothing of the save state is
+ * left, unless libvirt itself was lost (background_put_right() then). ret_result is filled in
+ * either case, to be emptied by background_result_done(): `switched` tells whether the disks
+ * stay switched. Returns 0 or negative errno (ERR_REFUSED: not possible, guest not touched;
+ * -ENOSPC; -ECANCELED). */
 _must_check_ int background_capture(const struct background_opts *opts, struct background_result *ret_result,
 				    struct err *reterr);
 

@@ -101,8 +101,8 @@ int unfreeze(pid_t pid, struct err *reterr)
 	}
 	if (r < 0)
 		return r;
-	return left == 0 ? before
-			 : err_full(reterr, ERR_FAILED, -EBUSY, NULL, NULL, "End the guest: it cannot write to its memory",
-				    "%d ranges of the guest's memory in QEMU's process %d stay write-protected", left,
-				    (int)pid);
+	if (left == 0)
+		return before;
+	return err_full(reterr, ERR_FAILED, -EBUSY, NULL, NULL, "End the guest: it cannot write to its memory",
+			"%d ranges of the guest's memory in QEMU's process %d stay write-protected", left, (int)pid);
 }

@@ -85,8 +85,8 @@ static inline _unused_ void print_times(const char *what, const struct shot *s)
 {
 	const struct background_times *t = &s->result.times;
 
-	print_message("%s: held %d; us: hold %lld, suspend %lld, in_pause %lld, disks %lld, go on %lld, pause %lld; QEMU: "
-		      "stopped %lld, setup %lld, down %lld; total %lld; stream %llu bytes\n", what, s->result.held,
+	print_message("%s: held %d; us: hold %lld, suspend %lld, in_pause %lld, disks %lld, go on %lld, pause %lld; "
+		      "QEMU: stopped %lld, setup %lld, down %lld; total %lld; stream %llu bytes\n", what, s->result.held,
 		      (long long)t->hold, (long long)t->suspend, (long long)t->in_pause, (long long)t->disks,
 		      (long long)t->go_on, (long long)t->pause, (long long)t->stopped, (long long)t->qemu_setup,
 		      (long long)t->qemu_down, (long long)t->total,
@@ -122,6 +122,17 @@ static inline _unused_ void assert_no_image(const char *dir)
 		assert_true(strncmp(*name, "image.", 6) != 0 && strncmp(*name, "capture.", 8) != 0);
 }
 
+/* The process that reads, which must be there. */
+static inline _unused_ pid_t find_reader(const char *dir)
+{
+	_cleanup_free_ char *lock = path_join(dir, CAPTURE_LOCK), *text = NULL;
+
+	assert_int_equal(capture_is_running(dir), 1);
+	MUST(file_read(lock, 64, &text, NULL, &err));
+	assert_true(atoi(text) > 1);
+	return (pid_t)atoi(text);
+}
+
 struct feed {
 	const struct save_files *files;
 	const char *fifo, *xml;
@@ -142,7 +153,8 @@ static inline void *feed_main(void *arg)
 /* Ends the guest and goes back to the save state on new overlays of the base disks. Its
  * serial line is cut to what was there in the pause: the lines go on without a gap, or the
  * test fails. */
-static inline _unused_ void come_back(struct hv *hv, const char *dir, const char *vsv, const char *bin, size_t paused_at)
+static inline _unused_ void come_back(struct hv *hv, const char *dir, const char *vsv, const char *bin,
+				      size_t paused_at)
 {
 	const struct save_files files = { vsv, bin };
 	_cleanup_free_ char *fifo = path_join(dir, "restore.fifo"), *serial = path_join(dir, "serial");

@@ -3,8 +3,11 @@
  * it runs on whatever fails. */
 #include "tests/unit/test-background-util.h"
 
+#include <libvirt/libvirt-qemu.h>
+#include <libvirt/libvirt.h>
+
 static struct rig *rig;
-static char *root;
+static char *root, *uri;
 
 static int small_guest(void **state)
 {
@@ -150,26 +153,9 @@ static void one_that_is_cancelled_was_never_there(void **state)
 /* A thread that ends the reader once it is in the middle of the memory. */
 struct killer {
 	const char *dir;
-	pid_t pid;
+	int signal;
 	int64_t killed, ticked; /* monotonic us; ticked: the guest wrote two lines after that */
 };
-
-/* The process that has the lock file open, but not we. */
-static pid_t find_reader(const char *dir)
-{
-	_cleanup_free_ char *lock = path_join(dir, CAPTURE_LOCK);
-	_cleanup_strv_ char **pids = NULL;
-
-	assert_int_equal(dir_list("/proc", &pids, NULL), 0);
-	for (char **pid = pids; *pid; pid++) {
-		_cleanup_free_ char *path = xasprintf("/proc/%s/fd/%d", *pid, CAPTURE_LOCK_FD);
-		char target[512] = "";
-
-		if (readlink(path, target, sizeof(target) - 1) > 0 && strcmp(target, lock) == 0)
-			return (pid_t)atoi(*pid);
-	}
-	return 0;
-}
 
 static void *kill_reader(void *arg)
 {
@@ -179,36 +165,43 @@ static void *kill_reader(void *arg)
 
 	while (file_allocated(bin) < 8 << 20 && time_mono_usec() < until)
 		sched_yield();
-	k->pid = find_reader(k->dir);
-	if (k->pid > 0)
-		kill(k->pid, SIGKILL);
+	kill(find_reader(k->dir), k->signal);
 	k->killed = time_mono_usec();
 	await_ticks(k->dir, serial_size(k->dir), 2, NULL, NULL);
 	k->ticked = time_mono_usec();
 	return NULL;
 }
 
-static void a_reader_that_is_killed_stops_nobody(void **state)
+static void without_a_reader(const char *dir, int signal)
 {
-	const char *dir = *state;
 	_cleanup_shot_ struct shot s;
 	_cleanup_err_ struct err failed = ERR_INIT;
-	struct killer killer = { .dir = dir };
+	struct killer killer = { .dir = dir, .signal = signal };
 	pthread_t thread;
 	int64_t took;
 
 	make_overlays(dir, "one");
 	shot_init(&s, rig->hv, dir);
+	s.opts.stall_msec = 2000;
 	assert_int_equal(pthread_create(&thread, NULL, kill_reader, &killer), 0);
 	assert_int_equal(background_capture(&s.opts, &s.result, &failed), -EPIPE);
 	took = time_mono_usec() - killer.killed;
 	pthread_join(thread, NULL);
-	assert_true(killer.pid > 0);
-	print_message("reader killed: two ticks %lld us later, the call returned after %lld\n",
+	print_message("reader got signal %d: two ticks %lld us later, the call returned after %lld\n", signal,
 		      (long long)(killer.ticked - killer.killed), (long long)took);
 	assert_int_equal(s.result.switched, 1);
 	assert_put_right(rig->hv, dir);
 	assert_no_image(dir);
+}
+
+static void a_reader_that_is_killed_stops_nobody(void **state)
+{
+	without_a_reader(*state, SIGKILL);
+}
+
+static void a_reader_that_hangs_is_ended(void **state)
+{
+	without_a_reader(*state, SIGSTOP);
 }
 
 static void a_disk_that_is_full_stops_nobody(void **state)
@@ -283,10 +276,109 @@ static void nothing_to_put_right_is_fine(void **state)
 	assert_put_right(rig->hv, *state);
 }
 
+#define OVMF_CODE "/usr/share/OVMF/OVMF_CODE_4M.fd"
+#define OVMF_VARS "/usr/share/OVMF/OVMF_VARS_4M.fd"
+
+/* In the pause the variables are copied; the copy is marked, so that it can be told from what
+ * QEMU has in the stream. */
+static int copy_variables(void *arg, struct err *reterr)
+{
+	struct shot *s = arg;
+	_cleanup_free_ char *live = path_join(s->dir, "vars.fd");
+	_cleanup_close_ int fd = -1;
+	int r = file_copy(live, s->opts.image.replace->file, 0600, (uid_t)-1, (gid_t)-1, reterr);
+
+	fd = open(s->opts.image.replace->file, O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "copied in the pause", 19, 4096), 19);
+	return r;
+}
+
+static void start_firmware(const char *dir)
+{
+	_cleanup_free_ char *small = guest_xml(dir), *xml = NULL;
+	const char *os = strstr(small, "hvm</type>") + strlen("hvm</type>");
+
+	make_base_disks(dir);
+	xml = xasprintf("%.*s<loader readonly='yes' type='pflash'>" OVMF_CODE "</loader><nvram template='" OVMF_VARS
+			"'>%s/vars.fd</nvram>%s", (int)(os - small), small, dir, os);
+	memcpy(strstr(xml, "16</memory>"), "64", 2);
+	MUST(hv_define(rig->hv, xml, &err));
+	MUST(hv_start(rig->hv, &guest, 0, &err));
+}
+
+/* The firmware's variables in the save state are those of the pause. */
+static void variables_are_those_of_the_pause(void **state)
+{
+	const char *dir = *state;
+	_cleanup_free_ char *file = path_join(dir, "vars.copy"), *copy = NULL, *in_bin = NULL;
+	const struct capture_replace replace = { "system.flash1", file };
+	_cleanup_shot_ struct shot s;
+	_cleanup_close_ int bin = -1;
+	const struct vsv_block *block;
+	struct vsv *v;
+	size_t len;
+
+	if (access(OVMF_CODE, R_OK) != 0 || access(OVMF_VARS, R_OK) != 0)
+		skip();
+	start_firmware(dir);
+	shot_init(&s, rig->hv, dir);
+	s.opts.n_disks = 0;
+	s.opts.image.replace = &replace;
+	s.opts.image.n_replace = 1;
+	s.opts.in_pause = copy_variables;
+	MUST(background_capture(&s.opts, &s.result, &err));
+	MUST(vsv_open(s.vsv, &v, &err));
+	block = vsv_info(v)->blocks;
+	while (strcmp(block->name, "system.flash1") != 0)
+		block++;
+	MUST(file_read(file, 64 << 20, &copy, &len, &err));
+	assert_int_equal(block->pages * VSV_PAGE, len);
+	in_bin = xcalloc(len, 1);
+	bin = open(s.bin, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(pread_all(bin, in_bin, len, (off_t)block->offset), len);
+	assert_memory_equal(in_bin, copy, len);
+	vsv_free(v);
+}
+
+/* What somebody with virsh could do, and what a QEMU that runs out of something does itself:
+ * the migration ends in the middle of the memory. */
+static int cancel_by_monitor(void *arg, int64_t done, int64_t total _unused_)
+{
+	static const char command[] = "{\"execute\":\"migrate_cancel\"}";
+	struct shot *s = arg;
+	virConnectPtr conn;
+	virDomainPtr dom;
+	char *reply = NULL;
+
+	if (done < 8 << 20 || s->paused_at == SIZE_MAX)
+		return 0;
+	s->paused_at = SIZE_MAX; /* once */
+	conn = virConnectOpen(uri);
+	dom = virDomainLookupByUUIDString(conn, GUEST_GUID);
+	assert_int_equal(virDomainQemuMonitorCommand(dom, command, &reply, 0), 0);
+	free(reply);
+	virDomainFree(dom);
+	virConnectClose(conn);
+	return 0;
+}
+
+static void a_guest_that_is_frozen_by_a_failure_is_rescued(void **state)
+{
+	_cleanup_shot_ struct shot s;
+	_cleanup_err_ struct err failed = ERR_INIT;
+
+	make_overlays(*state, "one");
+	shot_init(&s, rig->hv, *state);
+	s.opts.progress = cancel_by_monitor;
+	assert_int_equal(background_capture(&s.opts, &s.result, &failed), -EIO);
+	assert_int_equal(failed.kind, ERR_BACKEND);
+	assert_true(s.paused_at == SIZE_MAX);
+	assert_put_right(rig->hv, *state);
+	assert_no_image(*state);
+}
+
 static int open_embedded(void **state)
 {
-	_cleanup_free_ char *uri = NULL;
-
 	rig = xcalloc(1, sizeof(*rig));
 	dir_setup((void **)&root);
 	uri = xasprintf("qemu:///embed?root=%s", root);
@@ -299,6 +391,7 @@ static int close_embedded(void **state _unused_)
 {
 	rig_close(rig);
 	free(rig);
+	free(uri);
 	return dir_teardown((void **)&root);
 }
 
@@ -310,10 +403,14 @@ int main(void)
 		cmocka_unit_test_setup_teardown(so_it_does_in_the_plain_order, small_guest, end_guest),
 		cmocka_unit_test_setup_teardown(one_capture_follows_another, small_guest, end_guest),
 		cmocka_unit_test_setup_teardown(a_busy_guest_comes_back, large_busy_guest, end_guest),
+		cmocka_unit_test_setup_teardown(variables_are_those_of_the_pause, dir_setup, end_guest),
 		cmocka_unit_test_setup_teardown(a_switch_that_fails_leaves_all_as_it_was, small_guest, end_guest),
 		cmocka_unit_test_setup_teardown(firmware_that_cannot_be_copied_takes_all_back, small_guest, end_guest),
 		cmocka_unit_test_setup_teardown(one_that_is_cancelled_was_never_there, small_guest, end_guest),
 		cmocka_unit_test_setup_teardown(a_reader_that_is_killed_stops_nobody, large_busy_guest, end_guest),
+		cmocka_unit_test_setup_teardown(a_reader_that_hangs_is_ended, large_busy_guest, end_guest),
+		cmocka_unit_test_setup_teardown(a_guest_that_is_frozen_by_a_failure_is_rescued, large_busy_guest,
+						end_guest),
 		cmocka_unit_test_setup_teardown(a_disk_that_is_full_stops_nobody, small_guest, end_guest),
 		cmocka_unit_test_setup_teardown(without_room_the_guest_is_not_touched, small_guest, end_guest),
 		cmocka_unit_test_setup_teardown(nothing_to_put_right_is_fine, small_guest, end_guest),
