@@ -169,7 +169,8 @@ static void test_parent(void **state)
 	_cleanup_place_ struct place p = place_in(*state);
 	_cleanup_state_ struct state parent = state_in(*state, "parent");
 	_cleanup_bytes_ struct bytes first = make_stream(BACKGROUND, 0), stream = make_stream(BACKGROUND, 1);
-	_cleanup_(split_result_done) _unused_ struct split_result alone = split_stream(&parent, &first, SIZE_MAX, NULL, 0);
+	_cleanup_(split_result_done) _unused_ struct split_result alone = split_stream(&parent, &first, SIZE_MAX, NULL,
+										      0);
 	_cleanup_result_ struct capture_result result = { 0 };
 	struct reader reader;
 
