@@ -31,7 +31,9 @@ static int fill(struct background_pipe *p, const char *path, struct err *reterr)
 	memset(bytes, CAPTURE_FILL, sizeof(bytes));
 	while ((n = write(p->write_fd, bytes, sizeof(bytes))) > 0)
 		p->prefill += (uint64_t)n;
-	return errno == EAGAIN && p->prefill > 0 ? 0 : err_file(reterr, -errno, path, "cannot fill the pipe '%s'", path);
+	if (n < 0 && errno == EAGAIN && p->prefill > 0)
+		return 0;
+	return err_file(reterr, -errno, path, "cannot fill the pipe '%s'", path);
 }
 
 /* QEMU and the reader are to block. */

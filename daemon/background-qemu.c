@@ -45,17 +45,16 @@ int background_is_held(pid_t pid)
 
 static int set_limit(pid_t pid, const struct rlimit *limit, struct err *reterr)
 {
-	return prlimit(pid, RLIMIT_NOFILE, limit, NULL) == 0
-		       ? 0
-		       : err_errno(reterr, -errno, "cannot set the limit of descriptors of QEMU's process %d", (int)pid);
+	if (prlimit(pid, RLIMIT_NOFILE, limit, NULL) == 0)
+		return 0;
+	return err_errno(reterr, -errno, "cannot set the limit of descriptors of QEMU's process %d", (int)pid);
 }
 
 static int get_limit(pid_t pid, struct rlimit *ret_limit, struct err *reterr)
 {
-	return prlimit(pid, RLIMIT_NOFILE, NULL, ret_limit) == 0
-		       ? 0
-		       : err_errno(reterr, -errno, "cannot read the limit of descriptors of QEMU's process %d",
-				   (int)pid);
+	if (prlimit(pid, RLIMIT_NOFILE, NULL, ret_limit) == 0)
+		return 0;
+	return err_errno(reterr, -errno, "cannot read the limit of descriptors of QEMU's process %d", (int)pid);
 }
 
 int background_forbid_files(pid_t pid, unsigned long *ret_limit, struct err *reterr)

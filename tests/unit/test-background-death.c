@@ -59,7 +59,7 @@ static int die_after_switch(struct hv *hv, const struct guid *vm, const struct h
 static void leave_note(const struct shot *s)
 {
 	_cleanup_free_ char *text = xasprintf("%zu", s->paused_at);
-	_cleanup_free_ char *path = put_file(s->dir, "paused-at", text, strlen(text));
+	_cleanup_free_ _unused_ char *path = put_file(s->dir, "paused-at", text, strlen(text));
 }
 
 static int die_in_progress(void *arg, int64_t done, int64_t total _unused_)

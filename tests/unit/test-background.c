@@ -377,6 +377,22 @@ static void a_guest_that_is_frozen_by_a_failure_is_rescued(void **state)
 	assert_no_image(*state);
 }
 
+/* A daemon that died while QEMU was let go without descriptors. */
+static void a_limit_that_was_left_is_lifted(void **state)
+{
+	_cleanup_(background_found_done) struct background_found found = { 0 };
+	struct rlimit none = { .rlim_cur = 3 }, former;
+	struct hv_bg *bg;
+
+	MUST(rig->hv->ops->background->open(rig->hv, &guest, &bg, &err));
+	assert_int_equal(prlimit(bg->pid, RLIMIT_NOFILE, NULL, &former), 0);
+	none.rlim_max = former.rlim_max;
+	assert_int_equal(prlimit(bg->pid, RLIMIT_NOFILE, &none, NULL), 0);
+	rig->hv->ops->background->close(bg);
+	MUST(background_put_right(rig->hv, &guest, *state, 0, &found, &err));
+	assert_put_right(rig->hv, *state);
+}
+
 static int open_embedded(void **state)
 {
 	rig = xcalloc(1, sizeof(*rig));
@@ -413,6 +429,7 @@ int main(void)
 						end_guest),
 		cmocka_unit_test_setup_teardown(a_disk_that_is_full_stops_nobody, small_guest, end_guest),
 		cmocka_unit_test_setup_teardown(without_room_the_guest_is_not_touched, small_guest, end_guest),
+		cmocka_unit_test_setup_teardown(a_limit_that_was_left_is_lifted, small_guest, end_guest),
 		cmocka_unit_test_setup_teardown(nothing_to_put_right_is_fine, small_guest, end_guest),
 	};
 

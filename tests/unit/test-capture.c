@@ -169,7 +169,8 @@ static void test_parent(void **state)
 	_cleanup_place_ struct place p = place_in(*state);
 	_cleanup_state_ struct state parent = state_in(*state, "parent");
 	_cleanup_bytes_ struct bytes first = make_stream(BACKGROUND, 0), stream = make_stream(BACKGROUND, 1);
-	_cleanup_(split_result_done) struct split_result alone = split_stream(&parent, &first, SIZE_MAX, NULL, 0);
+	_cleanup_(split_result_done) _unused_ struct split_result alone = split_stream(&parent, &first, SIZE_MAX, NULL,
+										      0);
 	_cleanup_result_ struct capture_result result = { 0 };
 	struct reader reader;
 
@@ -353,7 +354,7 @@ static struct bytes encoded(const char *dir, const struct capture_result *result
 static void test_result_round_trip(void **state)
 {
 	_cleanup_result_ struct capture_result in = a_failure(), out = { 0 };
-	_cleanup_bytes_ struct bytes bytes = encoded(*state, &in);
+	_cleanup_bytes_ _unused_ struct bytes bytes = encoded(*state, &in);
 
 	out = result_in(*state);
 	assert_int_equal(out.outcome, CAPTURE_FAILED);
