@@ -107,7 +107,8 @@ static const struct vl_field snapshot_fields[] = {
 	FIELD("kind", VL_STRING, "\"off\" (the VM did not run), \"memory\" (it ran and continues from here) or "
 				 "\"disk only\" (it ran, but starts from its disks as after a power failure)."),
 	FIELD("mode", VL_STRING, "Capture mode: \"background\" (the guest stopped for milliseconds), \"live\" (it ran "
-				 "while its memory was taken), \"paused\" (it was stopped meanwhile) or \"none\" (no memory was taken)."),
+				 "while its memory was taken), \"paused\" (it was stopped meanwhile) or \"none\" (no "
+				 "memory was taken)."),
 	OPTIONAL("reason", VL_STRING, "Why that mode and not a better one, for people to read."),
 	OPTIONAL("level", VL_STRING, "How consistent the file systems of a disk-only snapshot are: \"quiesced\" "
 				     "(frozen by the guest agent) or \"crash\" (as after a power failure)."),

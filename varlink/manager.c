@@ -104,10 +104,10 @@ static const struct vl_field create_snapshot_in[] = {
 	OPTIONAL("notes", VL_STRING, "Free text."),
 	OPTIONAL("memory", VL_BOOL, "Whether a running VM's memory is taken. Default: true. It has no meaning for a VM "
 				    "that is off."),
-	OPTIONAL("mode", VL_STRING, "Capture mode: \"background\" (the guest stops for milliseconds, its memory "
-				    "is written afterwards), \"live\" (it runs on, and stops at the end) or "
-				    "\"paused\" (it stands still meanwhile). Absent: the best that this VM and host can do. A mode that cannot be "
-				    "had is refused."),
+	OPTIONAL("mode", VL_STRING, "Capture mode: \"background\" (the guest stops for milliseconds, its memory is "
+				    "written afterwards), \"live\" (it runs on, and stops at the end) or \"paused\" "
+				    "(it stands still meanwhile). Absent: the best that this VM and host can do. A "
+				    "mode that cannot be had is refused."),
 	OPTIONAL("quiesce", VL_BOOL, "Have the guest agent freeze the file systems; only without memory. Default: "
 				     "false."),
 	IN_NO_WAIT,
