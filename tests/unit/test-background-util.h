@@ -8,11 +8,22 @@
 
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "daemon/background.h"
 #include "daemon/hv-background.h"
 #include "daemon/smaps.h"
 #include "savestate/join.h"
+
+/* 1 if the kernel has what QEMU needs; not a matter of what is installed. */
+static inline _unused_ int kernel_has_userfaultfd(void)
+{
+	_cleanup_close_ int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0)
+		fprintf(stderr, "skipped: this kernel lets root have no userfaultfd: %m\n");
+	return fd >= 0;
+}
 
 enum { SMALL_MIB = 16, LARGE_MIB = 256, LARGE_TOUCH = 200 };
 

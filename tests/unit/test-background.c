@@ -437,6 +437,8 @@ int main(void)
 		return 77; /* libvirt's driver forks children that leak as they please */
 	if (geteuid() != 0)
 		return skip_status("only root may use userfaultfd and rescue a guest");
+	if (!kernel_has_userfaultfd())
+		return 77;
 	if (access("/usr/bin/qemu-system-x86_64", X_OK) != 0 || access("/usr/bin/qemu-img", X_OK) != 0)
 		return skip_status("qemu-system-x86_64 and qemu-img are needed (Debian: qemu-system-x86, qemu-utils)");
 	return cmocka_run_group_tests(tests, open_embedded, close_embedded);
