@@ -1,21 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Snapshots in the background: the guest stops for milliseconds, its memory goes out while it runs on."""
-import ctypes
 import os
 
 import pytest
 from vmsnaptest.daemon import CtlError
-
-SYS_USERFAULTFD = 323  # x86-64
+from vmsnaptest.where import require_userfaultfd
 
 
 @pytest.fixture(autouse=True)
 def kernel():
-    """What QEMU needs of the kernel is not a matter of what is installed."""
-    fd = ctypes.CDLL(None, use_errno=True).syscall(SYS_USERFAULTFD, os.O_CLOEXEC)
-    if fd < 0:
-        pytest.skip(f"this kernel gives no userfaultfd: {os.strerror(ctypes.get_errno())}")
-    os.close(fd)
+    require_userfaultfd()
 
 
 def test_is_the_default_and_of_one_instant(lab):

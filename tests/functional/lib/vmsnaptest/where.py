@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Paths of the build and the sources, and tools that a test needs."""
+import ctypes
 import os
 import shutil
 
@@ -42,3 +43,14 @@ def require_file(*paths):
     for path in paths:
         if not os.path.exists(path):
             missing(path)
+
+
+SYS_USERFAULTFD = 323  # x86-64
+
+
+def require_userfaultfd():
+    """Skips the test where the kernel lacks it: that is not a matter of what is installed."""
+    fd = ctypes.CDLL(None, use_errno=True).syscall(SYS_USERFAULTFD, os.O_CLOEXEC)
+    if fd < 0:
+        pytest.skip(f"this kernel gives no userfaultfd: {os.strerror(ctypes.get_errno())}")
+    os.close(fd)
