@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Whether a guest can be captured in the background, and huge pages for the next time. */
+#include <sys/stat.h>
+
 #include "common/alloc.h"
+#include "common/fileio.h"
 #include "daemon/background-priv.h"
 #include "daemon/background-qemu.h"
 #include "daemon/collapse.h"
@@ -72,6 +75,29 @@ static int check_state(const struct background_guest *guest, struct err *reterr)
 	return 0;
 }
 
+/* 1 if QEMU runs as a user to whom this kernel gives no userfaultfd. */
+static int is_shut_out(pid_t pid)
+{
+	_cleanup_free_ char *proc = xasprintf("/proc/%d", (int)pid), *allowed = NULL;
+	struct stat st;
+
+	return stat(proc, &st) == 0 && st.st_uid != 0 &&
+	       file_read("/proc/sys/vm/unprivileged_userfaultfd", 16, &allowed, NULL, NULL) == 0 && allowed[0] == '0';
+}
+
+/* What QEMU says of it ("not supported by host kernel") leads the wrong way then. */
+static int check_emulator(const struct background_guest *guest, struct err *reterr)
+{
+	_cleanup_err_ struct err err = ERR_INIT;
+	int r = guest->ops->check(guest->bg, &err);
+
+	if (r < 0 && guest->bg->pid > 0 && is_shut_out(guest->bg->pid))
+		return err_full(reterr, ERR_REFUSED, r, guest->bg->name, NULL,
+				"Set it: sysctl vm.unprivileged_userfaultfd=1",
+				"QEMU's user may not write-protect memory (sysctl vm.unprivileged_userfaultfd is 0)");
+	return r < 0 ? err_move(reterr, &err) : 0;
+}
+
 int background_check(const struct background_guest *guest, struct err *reterr)
 {
 	int r = check_state(guest, reterr);
@@ -80,7 +106,7 @@ int background_check(const struct background_guest *guest, struct err *reterr)
 		r = refuse(guest, -EOPNOTSUPP, reterr, "QEMU is older than 6.0 and has no background captures");
 	if (!r)
 		r = check_rescue(guest, reterr);
-	return r < 0 ? r : guest->ops->check(guest->bg, reterr);
+	return r < 0 ? r : check_emulator(guest, reterr);
 }
 
 char *background_blocker(struct hv *hv, const struct guid *vm)

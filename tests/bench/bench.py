@@ -5,7 +5,11 @@
   disk only  guest pause and total time of a disk-only snapshot beside `virsh snapshot-create-as --disk-only
              --no-metadata --atomic`, interleaved runs, medians (ratio at most 1.0 wanted)
   list       `vmsnapctl snapshot list` as a whole process beside `virsh snapshot-list` (at most 1.0 wanted)
-  memory     the daemon's RSS after 1,000 operations (under 32 MiB wanted) and how much it grew over the last half
+  background, live, paused
+             pause, total time and bytes on disk of a snapshot with memory (a guest of --ram MiB, four fifths of
+             it filled) beside `virsh snapshot-create-as --memspec`, live and paused, interleaved
+  save       vm save and vm start beside `virsh save` and `virsh restore` (at most 1.0 wanted)
+  rss        the daemon's RSS after 1,000 operations (under 32 MiB wanted) and how much it grew over the last half
 
 The pause is the longest silence of a guest that says something each half millisecond, as heard from outside:
 that counts whatever held it up, and for both tools alike. Always ends with 0 unless it cannot run."""
@@ -78,11 +82,12 @@ def pair(ours, theirs):
     return {"ours_ms": a, "virsh_ms": b, "ratio": round(a / b, 3) if b else None, "runs": len(ours)}
 
 
-def talker(lab, name):
-    """A domain that talks on a UNIX socket, not managed yet."""
-    base, talk = lab.path(f"{name}.qcow2"), lab.path(f"{name}.sock")
-    disk.convert(lab.images.talk, "raw", base, "qcow2")
-    xml = lab.domain_xml(name, [(base, "qcow2")])
+def talker(lab, name, ram=16):
+    """A domain that talks on a UNIX socket, not managed yet; of a large one most of the RAM is filled first."""
+    base, talk, raw = lab.path(f"{name}.qcow2"), lab.path(f"{name}.sock"), lab.path(f"{name}.raw")
+    build.talk(raw, touch=0 if ram < 64 else ram * 4 // 5)
+    disk.convert(raw, "raw", base, "qcow2")
+    xml = lab.domain_xml(name, [(base, "qcow2")], memory=ram)
     xml = re.sub(r"<serial type='file'>.*?</serial>", f"<serial type='unix'><source mode='bind' path='{talk}'/></serial>", xml)
     lab.define(xml)
     lab.virsh("start", PREFIX + name)
@@ -105,6 +110,59 @@ def disk_only(lab, runs):
     pause = pair(listeners[0].silences(a), listeners[1].silences(b))
     pause["idle_ms"] = median_ms(listeners[0].silences(idle))
     return {"disk_only_total": pair(lengths(a), lengths(b)), "disk_only_pause": pause}
+
+
+def allocated(path):
+    return os.stat(path).st_blocks * 512
+
+
+def state_bytes(lab, name, snapshot):
+    state = lab.ctl("savestate", "info", name, snapshot)["saveState"]
+    return allocated(state["path"]) + allocated(state["memoryPath"])
+
+
+def with_memory(lab, runs, ram):
+    """Each mode of ours and of virsh, in turns, on two guests that are alike."""
+    listeners = [Listener(talker(lab, name, ram)) for name in ("mine", "virshs")]
+    mine, virshs, image = PREFIX + "mine", PREFIX + "virshs", lab.path("memory.image")
+    lab.ctl("vm", "adopt", mine)
+    spans = {key: [] for key in ("background", "live", "paused", "virsh live", "virsh paused")}
+    sizes = {key: [] for key in spans}
+    for n in range(runs):
+        for mode in ("background", "live", "paused"):
+            spans[mode].append(timed(program("vmsnapctl"), "--socket", lab.daemon.socket, "--quiet", "snapshot", "create",
+                                     mine, "--mode", mode, "--name", f"{mode} {n}"))
+            sizes[mode].append(state_bytes(lab, mine, f"{mode} {n}"))
+        for mode, flags in (("virsh live", ["--live"]), ("virsh paused", [])):
+            spans[mode].append(timed("virsh", "-q", "-c", lab.hv.uri, "snapshot-create-as", virshs, f"{mode} {n}",
+                                     "--memspec", f"file={image},snapshot=external", "--atomic", "--no-metadata",
+                                     "--diskspec", f"vda,file={lab.path(f'{mode[6:]}{n}.qcow2')}", *flags))
+            sizes[mode].append(allocated(image))
+            os.unlink(image)
+    found = {}
+    for mode, beside in (("background", "virsh live"), ("live", "virsh live"), ("paused", "virsh paused")):
+        row = pair(lengths(spans[mode]), lengths(spans[beside]))
+        pause = pair(listeners[0].silences(spans[mode]), listeners[1].silences(spans[beside]))
+        row.update({"pause_ours_ms": pause["ours_ms"], "pause_virsh_ms": pause["virsh_ms"],
+                    "first_mib": sizes[mode][0] >> 20, "later_mib": round(statistics.median(sizes[mode][1:] or [0]) / (1 << 20), 1),
+                    "virsh_mib": sizes[beside][-1] >> 20})
+        found[mode] = row
+    found.update(saving(lab, runs, mine, virshs, image))
+    for name in (mine, virshs):
+        lab.virsh("destroy", name)
+    return found
+
+
+def saving(lab, runs, mine, virshs, image):
+    a, b, c, d = [], [], [], []
+    for _ in range(runs):
+        ctl = (program("vmsnapctl"), "--socket", lab.daemon.socket, "--quiet", "vm")
+        a.append(timed(*ctl, "save", mine))
+        b.append(timed("virsh", "-q", "-c", lab.hv.uri, "save", virshs, image))
+        c.append(timed(*ctl, "start", mine))
+        d.append(timed("virsh", "-q", "-c", lab.hv.uri, "restore", image))
+    os.unlink(image)
+    return {"save": pair(lengths(a), lengths(b)), "resume": pair(lengths(c), lengths(d))}
 
 
 def listing(lab, runs):
@@ -151,6 +209,8 @@ def main():
     parser = argparse.ArgumentParser(description="measure vmsnap beside virsh")
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
     parser.add_argument("--runs", type=int, default=21, help="runs of each tool (default 21)")
+    parser.add_argument("--ram", type=int, default=1024, help="MiB of the guests whose memory is taken (default 1024)")
+    parser.add_argument("--memory-runs", type=int, default=5, help="runs of those (default 5)")
     parser.add_argument("--operations", type=int, default=1000, help="operations for the daemon's memory")
     args = parser.parse_args()
     base = make_base()
@@ -167,6 +227,7 @@ def main():
         try:
             figures.update(disk_only(lab, args.runs))
             figures.update(listing(lab, args.runs))
+            figures.update(with_memory(lab, args.memory_runs, args.ram))
             figures.update(memory(lab, args.operations))
             until(lambda: not lab.daemon.intents(), "operations to end")
         finally:

@@ -8,8 +8,8 @@ from vmsnaptest.where import require_userfaultfd
 
 
 @pytest.fixture(autouse=True)
-def kernel():
-    require_userfaultfd()
+def kernel(lab):
+    require_userfaultfd(lab.hv)
 
 
 def test_is_the_default_and_of_one_instant(lab):

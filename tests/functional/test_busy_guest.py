@@ -39,7 +39,7 @@ def marks(lab, machine, snapshot):
 @pytest.mark.parametrize("mode", ["background", "live", "paused"])
 def test_every_page_is_of_one_instant(lab, mode, vcpus):
     if mode == "background":
-        require_userfaultfd()
+        require_userfaultfd(lab.hv)
     machine = busy_machine(lab, vcpus)
     machine.serial.mark()
     snapshots = []

@@ -3,7 +3,7 @@
 """Makes raw disk images of the test guests (tick.s, talk.s, tick-efi.c) with GNU as, ld, gcc and mtools.
 
 usage: build.py boot FILE [--touch MIB] [--busy] [--size MIB]
-       build.py talk FILE [--size MIB]
+       build.py talk FILE [--touch MIB] [--size MIB]
        build.py efi FILE
        build.py empty FILE [--size MIB]
 """
@@ -49,9 +49,9 @@ def boot(path, touch=0, busy=False, size=4):
     _boot_sector("tick.s", path, size, TOUCH=touch, BUSY=int(busy))
 
 
-def talk(path, size=4):
+def talk(path, touch=0, size=4):
     """A raw disk that boots talk.s."""
-    _boot_sector("talk.s", path, size)
+    _boot_sector("talk.s", path, size, TOUCH=touch)
 
 
 def efi(path):
@@ -79,7 +79,7 @@ def main():
     if args.kind == "boot":
         boot(path, args.touch, args.busy, args.size)
     elif args.kind == "talk":
-        talk(path, args.size)
+        talk(path, args.touch, args.size)
     elif args.kind == "efi":
         efi(path)
     else:

@@ -4,7 +4,8 @@
 # each interrupt of a 2 kHz timer and sleeps in between, so that whoever listens
 # sees to half a millisecond how long the guest stood still, for whatever reason.
 #
-# Build: as --32; see build.py
+# Build: as --32 --defsym TOUCH=0 (see build.py)
+#   TOUCH  MiB of RAM above 1 MiB to fill first, one word in each page
 
 .code16
 
@@ -19,6 +20,27 @@ _start:
 	mov %ax, %ds
 	mov %ax, %ss
 	mov $0x7000, %sp
+
+	# "Unreal" mode, as in tick.s, so that %edi reaches all of RAM
+	lgdt gdtr
+	mov %cr0, %eax
+	or $1, %al
+	mov %eax, %cr0
+	mov $8, %bx
+	mov %bx, %ds
+	and $0xfe, %al
+	mov %eax, %cr0
+	xor %eax, %eax
+	mov %ax, %ds
+	mov $0x100000, %edi
+	mov $(TOUCH * 256), %ecx
+1:	test %ecx, %ecx
+	jz 2f
+	mov %edi, %ds:(%edi)
+	add $4096, %edi
+	dec %ecx
+	jmp 1b
+2:	xor %eax, %eax
 	movw $on_timer, TIMER_VECTOR
 	movw %ax, TIMER_VECTOR + 2
 	mov $0x34, %al		# channel 0, low then high byte, rate generator
@@ -40,6 +62,14 @@ on_timer:
 	out %al, $0x20
 	pop %ax
 	iret
+
+	.balign 4
+gdt:
+	.quad 0
+	.quad 0x00cf92000000ffff	# flat, writable
+gdtr:
+	.word 15
+	.long gdt
 
 	.org 510
 	.word 0xaa55

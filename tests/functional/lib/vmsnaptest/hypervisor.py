@@ -16,6 +16,8 @@ from typing import NamedTuple, Optional
 from .wait import until
 from .where import missing, require
 
+USERFAULTFD = "/proc/sys/vm/unprivileged_userfaultfd"
+
 
 class Domain(NamedTuple):
     """What libvirt says of a domain."""
@@ -128,12 +130,14 @@ class System:
     def __init__(self, _base):
         self.started = {}  # program: pid, those that we started
         self.kvm_mode = None
+        self.userfaultfd = None
 
     def start(self):
         if os.geteuid() != 0:
             missing("root, for qemu:///system")
         require("virsh", "libvirtd", "virtlogd")
         self._let_kvm()
+        self._let_userfaultfd()
         if not self.answers():
             for program in ("virtlogd", "libvirtd"):
                 self._start_program(program)
@@ -173,7 +177,20 @@ class System:
             os.chown("/dev/kvm", 0, group)
             os.chmod("/dev/kvm", 0o660)
 
+    def _let_userfaultfd(self):
+        """What our sysctl.d file does on a machine where vmsnap is installed: QEMU runs as a user of its own."""
+        try:
+            with open(USERFAULTFD) as setting:
+                self.userfaultfd = setting.read()
+            with open(USERFAULTFD, "w") as setting:
+                setting.write("1")
+        except OSError:
+            self.userfaultfd = None  # a kernel without it, or /proc/sys is not ours: require_userfaultfd() tells
+
     def stop(self):
+        if self.userfaultfd:
+            with open(USERFAULTFD, "w") as setting:
+                setting.write(self.userfaultfd)
         self.reset()
         for program in ("libvirtd", "virtlogd"):
             if program in self.started:

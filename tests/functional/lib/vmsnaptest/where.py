@@ -48,9 +48,13 @@ def require_file(*paths):
 SYS_USERFAULTFD = 323  # x86-64
 
 
-def require_userfaultfd():
-    """Skips the test where the kernel lacks it: that is not a matter of what is installed."""
+def require_userfaultfd(hv):
+    """Skips the test where the kernel does not let QEMU have it: that is not a matter of what is installed."""
     fd = ctypes.CDLL(None, use_errno=True).syscall(SYS_USERFAULTFD, os.O_CLOEXEC)
     if fd < 0:
         pytest.skip(f"this kernel gives no userfaultfd: {os.strerror(ctypes.get_errno())}")
     os.close(fd)
+    if hv.name == "system":  # QEMU is not root there
+        with open("/proc/sys/vm/unprivileged_userfaultfd") as setting:
+            if setting.read().strip() != "1":
+                pytest.skip("vm.unprivileged_userfaultfd is 0 and cannot be set")
