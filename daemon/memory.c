@@ -249,7 +249,7 @@ static int verify_ours(const struct machine *m, const struct config *cfg, struct
 	return r < 0 ? r : join_verify(chain.files, chain.n, report_progress, job, reterr);
 }
 
-int memory_verify(const struct machine *m, const struct config *cfg, struct job *job, struct err *reterr)
+int memory_check(const struct machine *m, const struct config *cfg, struct job *job, struct err *reterr)
 {
 	_cleanup_free_ char *path = vmdir_resolve(m->dir, cfg->state.vsv);
 	struct stat st;
@@ -266,5 +266,13 @@ int memory_verify(const struct machine *m, const struct config *cfg, struct job 
 				"Restore the file from a backup of the VM directory",
 				"the save state '%s' is damaged: its %s is not what it was when it was taken", path,
 				st.st_size != cfg->state.vsv_size ? "size" : "checksum");
-	return vsv_is_ours(path, NULL) == 1 ? verify_ours(m, cfg, job, reterr) : 0;
+	return 0;
+}
+
+int memory_verify(const struct machine *m, const struct config *cfg, struct job *job, struct err *reterr)
+{
+	_cleanup_free_ char *path = vmdir_resolve(m->dir, cfg->state.vsv);
+	int r = memory_check(m, cfg, job, reterr);
+
+	return r < 0 || vsv_is_ours(path, NULL) != 1 ? r : verify_ours(m, cfg, job, reterr);
 }

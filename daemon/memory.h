@@ -41,8 +41,14 @@ _must_check_ int memory_remove(const char *path, struct err *reterr);
  * neither is ever written again. Returns 0 or negative errno. */
 _must_check_ int memory_link(const struct machine *m, const struct config *cfg, const char *to, struct err *reterr);
 
-/* Checks cfg's save state, and those it builds on, against what is recorded and
- * against their own checksums. Returns 0 or negative errno (ERR_DRIFT, ERR_BAD_DATA;
+/* Checks that cfg's .vsv is the one that was recorded, which is quick. Where the memory is
+ * loaded into nothing but itself that is enough: what is damaged in the rest is found
+ * on the way, before the guest gets the last of it. Returns 0 or negative errno
+ * (ERR_DRIFT; file named). */
+_must_check_ int memory_check(const struct machine *m, const struct config *cfg, struct job *job, struct err *reterr);
+
+/* As memory_check(), and reads all of the save state, and of those it builds on, against
+ * their own checksums: before something is given up for it. Returns 0 or negative errno (ERR_DRIFT, ERR_BAD_DATA;
  * file named). */
 _must_check_ int memory_verify(const struct machine *m, const struct config *cfg, struct job *job, struct err *reterr);
 

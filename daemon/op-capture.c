@@ -201,6 +201,21 @@ static void note_background(struct op *op, const struct background_result *resul
 			 split->form == SPLIT_PARTLY ? "partly" : "wholly", split->why);
 }
 
+static int collapse_poll(void *arg)
+{
+	return job_cancelled(arg);
+}
+
+/* For the next one: write-protecting huge pages takes no time. The guest runs on. */
+static void collapse(struct op *op)
+{
+	_cleanup_err_ struct err err = ERR_INIT;
+	int64_t bytes = 0;
+
+	if (background_collapse(op->daemon->hv, &op->m->dir->guid, collapse_poll, op->job, &bytes, &err) < 0)
+		log_debug("VM %s: no huge pages: %s", op->m->dir->guid.s, err.message);
+}
+
 static int capture_in_background(struct op *op, struct err *reterr)
 {
 	_cleanup_savestate_chain_ struct savestate_chain parents = { 0 };
@@ -228,8 +243,10 @@ static int capture_in_background(struct op *op, struct err *reterr)
 		opts.image.n_replace = 1;
 	}
 	r = background_capture(&opts, &result, reterr);
-	if (!r)
+	if (!r) {
 		note_background(op, &result);
+		collapse(op);
+	}
 	background_result_done(&result);
 	for (size_t i = 0; i < opts.n_disks; i++)
 		cleanup_free((void *)&disks[i].path);

@@ -101,7 +101,7 @@ static int plan(struct machine *m, struct job *job, struct err *reterr)
 	if (!r)
 		r = machine_check_disks(m, m->cfg, reterr);
 	if (!r)
-		r = memory_verify(m, m->cfg, job, reterr);
+		r = memory_check(m, m->cfg, job, reterr);
 	return r < 0 ? r : machine_define(m, 0, reterr);
 }
 

@@ -72,3 +72,29 @@ def test_saved_survives_a_restart_of_the_daemon(lab):
     machine.serial.mark()
     machine.vm("start")
     assert at[0] <= machine.serial.first().ram <= at[0] + 1
+
+
+def test_damaged_memory_is_found_on_the_way(lab):
+    """The VM stays saved, and goes on once the file is what it was."""
+    machine = lab.machine(start=True)
+    machine.serial.reach(5)
+    machine.vm("save")
+    config, at = machine.config(), machine.numbers()
+    flip(config.memory, 0x7c00)  # where the boot sector was loaded
+    with pytest.raises(CtlError) as failed:
+        machine.vm("start")
+    assert config.memory in f"{failed.value.message} {failed.value.parameters.get('file')}"
+    assert machine.state() == "shutoff" and machine.show()["state"] == "saved"
+    flip(config.memory, 0x7c00)
+    machine.serial.mark()
+    machine.vm("start")
+    assert at[0] <= machine.serial.first().ram <= at[0] + 1
+
+
+def flip(path, offset):
+    """Turns over a bit."""
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)
+        file.seek(offset)
+        file.write(bytes([byte[0] ^ 0x10]))
