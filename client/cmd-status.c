@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* status, bridge: the daemon itself. */
+/* status, doctor, bridge: the daemon itself. */
 #include <stdio.h>
 
 #include "client/bridge.h"
@@ -27,6 +27,22 @@ static int status_show(struct ctl *ctl)
 	return query(ctl, "GetStatus", NULL, print_status);
 }
 
+static void print_diagnosis(struct ctl *ctl, json_t *reply)
+{
+	print_pair("VM", args_word(ctl->args, 0));
+	print_pair("Capture mode", json_str(reply, "mode"));
+	print_pair("Reason", json_str(reply, "reason"));
+	show_problems(json_member(reply, "problems"));
+}
+
+static int doctor(struct ctl *ctl)
+{
+	json_t *params = json_object();
+
+	param_text(params, "vm", args_word(ctl->args, 0));
+	return query(ctl, "DiagnoseVM", params, print_diagnosis);
+}
+
 static int bridge(struct ctl *ctl)
 {
 	_cleanup_err_ struct err err = ERR_INIT;
@@ -43,6 +59,7 @@ static int bridge(struct ctl *ctl)
 
 const struct command status_commands[] = {
 	{ "status", NULL, "", 0, 0, NULL, 0, status_show, "tell how the daemon is" },
+	{ "doctor", NULL, "VM", 1, 1, NULL, 0, doctor, "tell how a snapshot of a VM would be taken, and what to set" },
 	{ "bridge", NULL, "", 0, 0, NULL, 0, bridge, "join standard input and output with the daemon's socket" },
 	{ NULL, NULL, NULL, 0, 0, NULL, 0, NULL, NULL },
 };

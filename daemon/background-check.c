@@ -117,7 +117,7 @@ char *background_blocker(struct hv *hv, const struct guid *vm)
 
 	if (!r)
 		r = background_check(&guest, &err);
-	return r < 0 ? xstrdup(err.message) : NULL;
+	return r < 0 ? err_text(&err) : NULL;
 }
 
 int background_collapse(struct hv *hv, const struct guid *vm, int (*poll)(void *arg), void *arg, int64_t *ret_bytes,

@@ -115,6 +115,13 @@ static int choose_mode(const struct machine *m, const struct snapshot_spec *spec
 	return 0;
 }
 
+int snapshot_mode(const struct machine *m, const char **ret_mode, char **ret_reason, struct err *reterr)
+{
+	const struct snapshot_spec best = { 0 };
+
+	return choose_mode(m, &best, ret_mode, ret_reason, reterr);
+}
+
 static int is_mode(const char *mode)
 {
 	return strcmp(mode, "background") == 0 || strcmp(mode, "live") == 0 || strcmp(mode, "paused") == 0;

@@ -19,6 +19,11 @@ struct snapshot_spec {
 _must_check_ int snapshot_create(struct daemon *daemon, const struct vmdir *dir, const struct snapshot_spec *spec,
 				 struct job *job, struct guid *ret_snap, struct err *reterr);
 
+/* The mode in which a snapshot of m would be taken now (static text), and why in no
+ * better one (*owned*, or NULL). Returns 0 or negative errno. */
+_must_check_ int snapshot_mode(const struct machine *m, const char **ret_mode, char **ret_reason,
+			       struct err *reterr);
+
 /* Makes snap (NULL: the one that *now* derives from) the present state. With
  * save_present the present is taken as a snapshot first and ret_saved (may be
  * NULL) names it. Returns 0 or negative errno. */

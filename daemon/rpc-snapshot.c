@@ -47,6 +47,26 @@ static int rename_answer(struct request *req, json_t **ret_out, struct err *rete
 	return request_answer_snapshot(req, ret_out, reterr);
 }
 
+static int diagnose_answer(struct request *req, json_t **ret_out, struct err *reterr)
+{
+	_cleanup_machine_ struct machine *m = NULL;
+	_cleanup_free_ char *reason = NULL;
+	_cleanup_strv_ char **problems = NULL;
+	const char *mode = NULL;
+	int r = machine_open(req->daemon, req->dir, 0, &m, reterr);
+
+	if (!r)
+		r = snapshot_mode(m, &mode, &reason, reterr);
+	if (r < 0)
+		return r;
+	problems = machine_problems(m);
+	*ret_out = json_pack("{s:s, s:o}", "mode", mode, "problems",
+			     problems && problems[0] ? view_strings(problems) : json_array());
+	if (reason)
+		json_object_set_new(*ret_out, "reason", vl_string(reason));
+	return 0;
+}
+
 static int create_body(struct job *job, void *arg, struct err *reterr)
 {
 	struct request *req = arg;
@@ -118,6 +138,7 @@ static const struct request_kind list_kind = { .needs_vm = 1, .answer = list_ans
 static const struct request_kind get_kind = { .needs_vm = 1, .needs_snapshot = 1, .answer = request_answer_snapshot };
 static const struct request_kind rename_kind = { .needs_vm = 1, .needs_snapshot = 1, .may_be_busy = 1,
 						 .answer = rename_answer };
+static const struct request_kind diagnose_kind = { .needs_vm = 1, .may_be_busy = 1, .answer = diagnose_answer };
 static const struct request_kind create_kind = { .operation = "snapshot create", .needs_vm = 1, .body = create_body,
 						 .answer = request_answer_snapshot };
 static const struct request_kind apply_kind = { .operation = "snapshot apply", .needs_vm = 1, .needs_snapshot = 1,
@@ -136,6 +157,7 @@ static const struct request_kind delete_kind = { .operation = "snapshot delete",
 METHOD(list_snapshots, list_kind)
 METHOD(get_snapshot, get_kind)
 METHOD(rename_snapshot, rename_kind)
+METHOD(diagnose_vm, diagnose_kind)
 METHOD(create_snapshot, create_kind)
 METHOD(apply_snapshot, apply_kind)
 METHOD(revert_vm, revert_kind)
@@ -145,6 +167,7 @@ const struct rpc_method rpc_snapshot_methods[] = {
 	{ "ListSnapshots", list_snapshots },
 	{ "GetSnapshot", get_snapshot },
 	{ "RenameSnapshot", rename_snapshot },
+	{ "DiagnoseVM", diagnose_vm },
 	{ "CreateSnapshot", create_snapshot },
 	{ "ApplySnapshot", apply_snapshot },
 	{ "RevertVM", revert_vm },

@@ -248,6 +248,13 @@ static const struct vl_field get_status_out[] = {
 	END,
 };
 
+static const struct vl_field diagnose_vm_out[] = {
+	FIELD("mode", VL_STRING, "How a snapshot taken now would take the memory, as in Snapshot."),
+	OPTIONAL("reason", VL_STRING, "Why that mode and not a better one, and what to set, for people to read."),
+	LIST("problems", VL_STRING, "What stands in the way of a snapshot, one sentence each; empty if nothing does."),
+	END,
+};
+
 #define METHOD(name_, more_, role_, in_, out_, doc_)                                                    \
 	{ .name = (name_), .doc = (doc_), .in = (in_), .out = (out_), .more = VL_MORE_##more_, .role = VL_ROLE_##role_ }
 
@@ -297,6 +304,8 @@ static const struct vl_method manager_methods[] = {
 	       "Writes the memory in a save state as one flat file. What is not whole is removed."),
 	METHOD("CompareSaveStates", SUPPORTED, ADMIN, compare_save_states_in, compare_save_states_out,
 	       "Compares the memory of two save states of one VM, page by page."),
+	METHOD("DiagnoseVM", NO, OPERATOR, vm_in, diagnose_vm_out,
+	       "Finds out, without taking one, how a snapshot of a VM would be taken now."),
 	METHOD("ListJobs", NO, OBSERVER, list_jobs_in, list_jobs_out,
 	       "Lists the jobs that are queued or running, and those that ended recently."),
 	METHOD("WatchJobs", REQUIRED, OBSERVER, watch_jobs_in, watch_jobs_out,

@@ -55,6 +55,24 @@ def test_two_vms_at_once(lab):
         machine.check_resumed_from(snapshot["id"])
 
 
+def test_doctor(lab):
+    """What a snapshot would do, and why: the truth, and nothing is changed by asking."""
+    machine = lab.machine()
+    assert lab.ctl("doctor", machine.name) == {"mode": "none", "problems": []}
+    machine.start()
+    machine.serial.reach(4)
+    machine.serial.mark()
+    assert lab.ctl("doctor", machine.name) == {"mode": "background", "problems": []}
+    assert machine.snapshot("as said", "--mode", "live")["mode"] == "live"  # QEMU's capability is off again
+    machine.serial.ticks(2)
+    machine.serial.undisturbed()
+    machine.vm("stop")
+    machine.vm("start", "--paused")
+    said = lab.ctl("doctor", machine.name)
+    assert said["mode"] == "paused" and "paused" in said["reason"]
+    machine.vm("resume")
+
+
 def test_a_paused_guest_is_not_woken(lab):
     """QEMU would let it run afterwards: it is taken in another way, and the reason is told."""
     machine = lab.machine()

@@ -129,7 +129,7 @@ static void test_jobs(void **state _unused_)
 static void test_roles(void **state _unused_)
 {
 	static const char *const operator_may[] = {
-		"CreateSnapshot", "RenameSnapshot", "StartVM", "ShutdownVM", "ResumeVM", "SaveVM", "CancelJob",
+		"CreateSnapshot", "RenameSnapshot", "DiagnoseVM", "StartVM", "ShutdownVM", "ResumeVM", "SaveVM", "CancelJob",
 	};
 
 	for (const struct vl_method *m = vl_manager.methods; m->name; m++) {
