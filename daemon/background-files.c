@@ -13,7 +13,7 @@
 
 #define HOLD_SIZE 4096       /* of a pipe that is to be full; the kernel has no smaller ones */
 #define PLAIN_SIZE (1 << 20)
-#define EXTRA_SPACE (INT64_C(64) << 20) /* for what is not RAM: video memory, ROMs, devices */
+#define EXTRA_SPACE (INT64_C(32) << 20) /* for what is not RAM: video memory, ROMs, devices */
 
 void background_pipe_done(struct background_pipe *pipe)
 {
