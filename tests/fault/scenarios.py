@@ -40,7 +40,8 @@ class Scenario:
 
     def check_runs_undisturbed(self):
         """The guest never noticed: no gap since prepare() ended."""
-        assert self.machine.state() == "running"
+        state = self.machine.state()
+        assert state == "running", f"the guest is {state}"
         last = self.machine.serial.lines()[-1:]
         self.machine.serial.reach((last[0].ram if last else 0) + 2)
         self.machine.serial.undisturbed()
