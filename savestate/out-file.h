@@ -28,6 +28,9 @@ _must_check_ int out_file_open(struct out_file *out, const char *path, struct er
 _must_check_ int out_file_write(const struct out_file *out, const void *data, size_t len, uint64_t offset,
 				struct err *reterr);
 
+/* Lets the disk begin with what was written so far; a hint, nothing is waited for. */
+void out_file_hurry(const struct out_file *out);
+
 /* Makes what was written durable. Returns 0 or negative errno. */
 _must_check_ int out_file_sync(const struct out_file *out, struct err *reterr);
 

@@ -13,11 +13,15 @@
 #include "savestate/out-file.h"
 #include "savestate/vsv-internal.h"
 
+#define BEHIND (8 << 20) /* bytes written before the disk is to begin with them */
+
 struct sink {
 	struct out_file bin;
 	struct out_file scratch;    /* hash of each page, at its number; without a name */
 	const struct vsv_info *info;
 	const struct chain *parents;
+	int write_behind;
+	size_t fresh;               /* bytes since the disk was last told to begin */
 	uint8_t *states;            /* two bits a page */
 	uint8_t *written;           /* one bit a page: the file has something there */
 	uint32_t block;             /* of the run in buf */
@@ -62,8 +66,8 @@ static int open_scratch(struct sink *sink, const char *path, struct err *reterr)
 	return 0;
 }
 
-int sink_new(const char *path, const struct vsv_info *info, const struct chain *parents, struct sink **ret_sink,
-	     struct err *reterr)
+int sink_new(const char *path, const struct vsv_info *info, const struct chain *parents, int write_behind,
+	     struct sink **ret_sink, struct err *reterr)
 {
 	_cleanup_(sink_freep) struct sink *sink = xcalloc(1, sizeof(*sink));
 	uint64_t pages = vsv_pages(info);
@@ -73,6 +77,7 @@ int sink_new(const char *path, const struct vsv_info *info, const struct chain *
 	sink->scratch = (struct out_file)OUT_FILE_INIT;
 	sink->info = info;
 	sink->parents = parents;
+	sink->write_behind = write_behind;
 	sink->states = xcalloc(pages / 4 + 1, 1);
 	sink->written = xcalloc(pages / 8 + 1, 1);
 	sink->buf = xreallocarray(NULL, CHAIN_WINDOW, VSV_PAGE);
@@ -126,11 +131,18 @@ static int write_pages(struct sink *sink, size_t i, size_t n, struct err *reterr
 {
 	const struct vsv_block *block = &sink->info->blocks[sink->block];
 	uint64_t page = sink->page + i;
+	int r;
 
 	for (size_t k = 0; k < n; k++)
 		sink->written[(block->first + page + k) / 8] |= (uint8_t)(1U << (block->first + page + k) % 8);
-	return out_file_write(&sink->bin, sink->buf + i * VSV_PAGE, n * VSV_PAGE, block->offset + page * VSV_PAGE,
-			      reterr);
+	r = out_file_write(&sink->bin, sink->buf + i * VSV_PAGE, n * VSV_PAGE, block->offset + page * VSV_PAGE,
+			   reterr);
+	sink->fresh += n * VSV_PAGE;
+	if (sink->write_behind && sink->fresh >= BEHIND) {
+		out_file_hurry(&sink->bin);
+		sink->fresh = 0;
+	}
+	return r;
 }
 
 static int write_hashes(struct sink *sink, uint64_t first, struct err *reterr)

@@ -12,10 +12,11 @@ struct sink;
 
 /* Starts with path (a file of that name appears when it is published) and the
  * blocks of info; scratch space goes into the same directory, without a name.
- * parents (may be NULL) is bound to the blocks; all *borrowed*. Gives ret_sink
+ * parents (may be NULL) is bound to the blocks; all *borrowed*. write_behind: the
+ * disk begins early, so that less is left to wait for at the end. Gives ret_sink
  * *owned*. Returns 0 or negative errno. */
 _must_check_ int sink_new(const char *path, const struct vsv_info *info, const struct chain *parents,
-			  struct sink **ret_sink, struct err *reterr);
+			  int write_behind, struct sink **ret_sink, struct err *reterr);
 
 /* Frees it (*taken*, may be NULL); what was not published is removed. Returns NULL. */
 struct sink *sink_free(struct sink *sink);
