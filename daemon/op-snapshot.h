@@ -30,7 +30,8 @@ _must_check_ int snapshot_mode(const struct machine *m, const char **ret_mode, c
 _must_check_ int snapshot_apply(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap,
 				int save_present, struct job *job, struct guid *ret_saved, struct err *reterr);
 
-/* Deletes a snapshot on which nothing depends. Returns 0 or negative errno. */
+/* Deletes a snapshot on whose disks nothing depends; save states that need memory of its
+ * own take it in first. Returns 0 or negative errno. */
 _must_check_ int snapshot_delete(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap,
 				 struct job *job, struct err *reterr);
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 
 
 def _output(*command):
@@ -62,6 +63,18 @@ def backing(path):
             image_format = head[place + 8:place + 8 + length].decode()
         place += 8 + (length + 7) // 8 * 8
     return os.path.realpath(os.path.join(os.path.dirname(path), name)), name, image_format
+
+
+def write(path, image_format, offset, size, byte):
+    """Fills a part of an image that nobody has open, as a guest would."""
+    _output("qemu-io", "-f", image_format, "-c", f"write -P {byte} {offset} {size}", path)
+
+
+def content(path, image_format):
+    """All that an image shows, as bytes, without trailing zeros; nobody may be writing to it."""
+    with tempfile.NamedTemporaryFile() as raw:
+        _output("qemu-img", "convert", "-U", "-f", image_format, "-O", "raw", path, raw.name)
+        return raw.read().rstrip(b"\0")
 
 
 def check(path):
