@@ -13,6 +13,7 @@
 #include "layout/image-merge.h"
 
 #define LOOK_NSEC 50000000 /* between two looks at a block job */
+#define LOOKS_AFTER 40     /* at the headers once it is gone: they follow a moment later */
 
 static void wait_a_little(void)
 {
@@ -67,20 +68,31 @@ static int start_job(struct op *op, const struct hv_block_ops *ops, struct err *
 	return ops->pull(op->daemon->hv, &op->m->dir->guid, &what, reterr);
 }
 
-/* The job is gone: what it was to do can be seen in the headers. */
+/* What the job was to do can be seen in the headers: 1 if it is done, 0 or negative errno.
+ * A commit of the working disk itself becomes ready instead. */
+static int is_done(const struct op *op, const char *image, const char *dependant, struct err *reterr)
+{
+	_cleanup_free_ char *child = op_path(op, "live-child");
+	int r;
+
+	if (merge_is_commit(op))
+		return child ? merge_is_over(child, image, reterr) : 0;
+	r = merge_is_over(dependant, image, reterr);
+	return r < 0 ? r : !r;
+}
+
+/* The job is gone. */
 static int check_copied(struct op *op, struct err *reterr)
 {
 	_cleanup_free_ char *image = op_path(op, "image"), *dependant = op_path(op, "dependant");
-	_cleanup_free_ char *child = op_path(op, "live-child"), *dir = path_dirname(dependant);
+	_cleanup_free_ char *dir = path_dirname(dependant);
 	int64_t room = INT64_MAX;
-	int r;
+	int r = is_done(op, image, dependant, reterr);
 
-	if (merge_is_active(op))
-		r = 0; /* it must have become ready */
-	else if (merge_is_commit(op))
-		r = child ? merge_is_over(child, image, reterr) : 0;
-	else
-		r = !merge_is_over(dependant, image, reterr);
+	for (int i = 0; r == 0 && i < LOOKS_AFTER; i++) {
+		wait_a_little();
+		r = is_done(op, image, dependant, reterr);
+	}
 	if (r != 0)
 		return r < 0 ? r : 0;
 	ignore_result(disk_free(dir, &room, NULL)); /* if it cannot be told the reason is another */
