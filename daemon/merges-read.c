@@ -11,8 +11,6 @@
 #include "layout/chain.h"
 #include "layout/image-merge.h"
 
-#define DEFAULT_GRAIN (64 << 10) /* of a qcow2 that is not ours */
-
 static const char *keep_string(struct merges_input *input, const char *s)
 {
 	char *copy = xstrdup(s);
@@ -58,13 +56,15 @@ static struct plan_image *add_image(struct merges_input *input, const struct mac
 		return found;
 	flags = image_flags(m, image);
 	input->images = xreallocarray(input->images, input->in.n_images + 1, sizeof(*input->images));
+	input->formats = xreallocarray(input->formats, input->in.n_images + 1, sizeof(*input->formats));
+	input->formats[input->in.n_images] = keep_string(input, image->format);
 	found = &input->images[input->in.n_images++];
 	*found = (struct plan_image){
 		.path = keep_string(input, image->path),
 		.backing = keep_string(input, backing),
 		.allocated = image->allocated,
 		.virtual_size = image->virtual_size,
-		.grain = flags & PLAN_BASE && !(flags & PLAN_RAW) ? DEFAULT_GRAIN : 0,
+		.grain = image->grain,
 		.flags = flags,
 	};
 	return found;
@@ -141,6 +141,8 @@ static int read_all(const struct machine *m, struct config *const *snaps, size_t
 		r = add_config(input, m, snaps[i], snaps[i]->guid.s, reterr);
 	if (!r)
 		r = add_others(input, m, reterr);
+	if (!r)
+		r = merges_mark_shared(m, input, reterr);
 	input->in.images = input->images;
 	input->in.owners = input->owners;
 	if (r < 0)
@@ -173,5 +175,6 @@ void merges_input_done(struct merges_input *input)
 	strv_free(input->strings);
 	free(input->images);
 	free(input->owners);
+	free(input->formats);
 	*input = (struct merges_input){ 0 };
 }

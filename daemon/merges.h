@@ -31,12 +31,16 @@ struct merges_input {
 	struct plan_input in; /* points into what follows */
 	struct plan_image *images;
 	struct plan_owner *owners;
+	const char **formats; /* of each image */
 	char **strings; /* all strings, *owned* */
 };
 
 /* Reads documents and image headers; ret_input is emptied by merges_input_done(). Returns 0 or
  * negative errno (ERR_BAD_DATA, -ENOENT...: the picture is not whole, nothing may be merged). */
 _must_check_ int merges_read(const struct machine *m, struct merges_input *ret_input, struct err *reterr);
+
+/* Marks the images that chains of other VMs of the store go through. Returns 0 or negative errno. */
+_must_check_ int merges_mark_shared(const struct machine *m, struct merges_input *input, struct err *reterr);
 
 /* Empties it. Takes an empty one. */
 void merges_input_done(struct merges_input *input);

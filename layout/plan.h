@@ -42,6 +42,7 @@ enum plan_image_flag {
 	PLAN_RUNNING = 1 << 5,   /* part of the running guest's chain of this disk */
 	PLAN_WORKING = 1 << 6,   /* the running guest writes to it (the top of that chain) */
 	PLAN_RELEASED = 1 << 7,  /* nothing reaches it any more because of this very operation: may be removed */
+	PLAN_NO_GROW = 1 << 8,   /* has the size it has (a block device) */
 };
 
 /* One image; strings *borrowed*, clean absolute paths. */
@@ -72,7 +73,8 @@ enum plan_option {
 	PLAN_NO_LIVE_PULL = 1 << 1,   /* nor pull */
 };
 
-/* All about one disk; *borrowed*. Each backing and each owner's path is among the images. */
+/* All about one disk; *borrowed*. Each backing and each owner's path is among the images (that
+ * of an owner that is leaving need not: its disk may be lost). */
 struct plan_input {
 	const struct plan_image *images;
 	size_t n_images;
@@ -123,6 +125,8 @@ struct plan_action {
 	int64_t copied;        /* bytes read and written at most */
 	int64_t freed;         /* bytes of the file that is removed */
 	int64_t needed;        /* bytes by which the file written to may grow, at worst */
+	int64_t saved_min, saved_max; /* bytes by which all becomes less: a merge saves what both images hold
+				       * (and what zeroes in the upper one, or its smaller size, hide) */
 };
 
 struct plan {
@@ -131,12 +135,14 @@ struct plan {
 	int64_t copied; /* sums over the actions */
 	int64_t freed;  /* of files removed */
 	int64_t needed; /* most that is needed at one time beyond what was freed before it */
+	int64_t saved_min, saved_max; /* what FLATTEN adds is not counted: it stands in `needed` */
 };
 
 /* What is to be done once the leaving owners are gone: removals first (tops before
  * their backing images), then merges until none is left, then what is kept hidden.
- * The input after the first k actions gives the rest of the same plan, as far
- * as sizes came out as foreseen. ret_plan is emptied by plan_done(). Returns 0 or negative errno
+ * Planned anew after the first k actions the rest of the same plan comes out, as far
+ * as sizes are as foreseen; when the leaving owners are gone by then, what they
+ * alone held needs PLAN_RELEASED. ret_plan is emptied by plan_done(). Returns 0 or negative errno
  * (ERR_BAD_DATA: loops, a path twice, a backing or owner's image that is not listed). */
 _must_check_ int plan_make(const struct plan_input *in, struct plan *ret_plan, struct err *reterr);
 
