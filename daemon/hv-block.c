@@ -14,7 +14,7 @@ const struct hv_block_ops *hv_block(struct hv *hv)
 
 static int block_commit(struct hv *hv, const struct guid *vm, const struct hv_block *what, struct err *reterr)
 {
-	unsigned int flags = what->top ? 0 : VIR_DOMAIN_BLOCK_COMMIT_ACTIVE;
+	unsigned int flags = VIR_DOMAIN_BLOCK_COMMIT_BANDWIDTH_BYTES | (what->top ? 0 : VIR_DOMAIN_BLOCK_COMMIT_ACTIVE);
 	_cleanup_call_ struct lv_call call = { 0 };
 	int r = lv_begin_domain(hv, vm, &call, reterr);
 
@@ -22,7 +22,7 @@ static int block_commit(struct hv *hv, const struct guid *vm, const struct hv_bl
 		return r;
 	if (what->relative && what->top)
 		flags |= VIR_DOMAIN_BLOCK_COMMIT_RELATIVE;
-	if (virDomainBlockCommit(call.dom, what->target, what->base, what->top, 0, flags) < 0)
+	if (virDomainBlockCommit(call.dom, what->target, what->base, what->top, (unsigned long)what->bandwidth, flags) < 0)
 		return lv_fail(&call, reterr, "cannot start to merge into '%s' in domain \"%s\"", what->base,
 			       call.name);
 	return 0;
@@ -30,13 +30,14 @@ static int block_commit(struct hv *hv, const struct guid *vm, const struct hv_bl
 
 static int block_pull(struct hv *hv, const struct guid *vm, const struct hv_block *what, struct err *reterr)
 {
-	unsigned int flags = what->relative && what->base ? VIR_DOMAIN_BLOCK_REBASE_RELATIVE : 0;
+	unsigned int flags = VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES |
+			     (what->relative && what->base ? VIR_DOMAIN_BLOCK_REBASE_RELATIVE : 0);
 	_cleanup_call_ struct lv_call call = { 0 };
 	int r = lv_begin_domain(hv, vm, &call, reterr);
 
 	if (r < 0)
 		return r;
-	if (virDomainBlockRebase(call.dom, what->target, what->base, 0, flags) < 0)
+	if (virDomainBlockRebase(call.dom, what->target, what->base, (unsigned long)what->bandwidth, flags) < 0)
 		return lv_fail(&call, reterr, "cannot start to merge into disk '%s' of domain \"%s\"", what->target,
 			       call.name);
 	return 0;

@@ -18,6 +18,7 @@ struct hv_block {
 	const char *top;    /* commit: what goes into base; NULL: the disk itself (ready, then pivot) */
 	const char *base;   /* commit: what takes it; pull: what stays below the disk, NULL nothing */
 	int relative;       /* backing names that change are written relative */
+	int64_t bandwidth;  /* bytes in a second, 0: no limit */
 };
 
 struct hv_block_status {

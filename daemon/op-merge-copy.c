@@ -10,6 +10,7 @@
 #include "daemon/daemon.h"
 #include "daemon/hv-block.h"
 #include "daemon/op-merge.h"
+#include "daemon/options.h"
 #include "layout/image-merge.h"
 
 #define LOOK_NSEC 50000000 /* between two looks at a block job */
@@ -28,6 +29,12 @@ static int show_progress(void *arg, int64_t done, int64_t total)
 	return job_interrupted(op->job);
 }
 
+/* Bytes in a second, 0: no limit. */
+static int64_t bandwidth(const struct op *op)
+{
+	return op->daemon->options ? op->daemon->options->merge_bandwidth * INT64_C(1024) : 0;
+}
+
 static int copy_off(struct op *op, struct err *reterr)
 {
 	_cleanup_free_ char *image = op_path(op, "image"), *dependant = op_path(op, "dependant");
@@ -35,7 +42,7 @@ static int copy_off(struct op *op, struct err *reterr)
 	_cleanup_free_ char *name = backing ? vmdir_backing_name(op->m->dir, dependant, backing) : NULL;
 
 	if (merge_is_commit(op))
-		return disk_commit(dependant, image, show_progress, op, reterr);
+		return disk_commit(dependant, image, bandwidth(op), show_progress, op, reterr);
 	return disk_pull(dependant, name, intent_get(op->intent, "backing-format"), op_int(op, "copied-bytes", 0),
 			 show_progress, op, reterr);
 }
@@ -60,6 +67,7 @@ static int start_job(struct op *op, const struct hv_block_ops *ops, struct err *
 		.target = intent_get(op->intent, "target"),
 		.top = merge_is_active(op) ? NULL : dependant,
 		.base = base,
+		.bandwidth = bandwidth(op),
 		.relative = base && vmdir_contains(op->m->dir, base),
 	};
 
