@@ -3,6 +3,9 @@
 #include "daemon/hv-block.h"
 
 #include "daemon/hv-libvirt.h"
+#include "daemon/hv-monitor.h"
+
+#define PULL_SINCE 8002000 /* QEMU, as libvirt counts */
 
 const struct hv_block_ops *hv_block(struct hv *hv)
 {
@@ -11,7 +14,7 @@ const struct hv_block_ops *hv_block(struct hv *hv)
 
 static int block_commit(struct hv *hv, const struct guid *vm, const struct hv_block *what, struct err *reterr)
 {
-	unsigned int flags = what->top ? 0 : VIR_DOMAIN_BLOCK_COMMIT_ACTIVE;
+	unsigned int flags = VIR_DOMAIN_BLOCK_COMMIT_BANDWIDTH_BYTES | (what->top ? 0 : VIR_DOMAIN_BLOCK_COMMIT_ACTIVE);
 	_cleanup_call_ struct lv_call call = { 0 };
 	int r = lv_begin_domain(hv, vm, &call, reterr);
 
@@ -19,7 +22,7 @@ static int block_commit(struct hv *hv, const struct guid *vm, const struct hv_bl
 		return r;
 	if (what->relative && what->top)
 		flags |= VIR_DOMAIN_BLOCK_COMMIT_RELATIVE;
-	if (virDomainBlockCommit(call.dom, what->target, what->base, what->top, 0, flags) < 0)
+	if (virDomainBlockCommit(call.dom, what->target, what->base, what->top, (unsigned long)what->bandwidth, flags) < 0)
 		return lv_fail(&call, reterr, "cannot start to merge into '%s' in domain \"%s\"", what->base,
 			       call.name);
 	return 0;
@@ -27,16 +30,41 @@ static int block_commit(struct hv *hv, const struct guid *vm, const struct hv_bl
 
 static int block_pull(struct hv *hv, const struct guid *vm, const struct hv_block *what, struct err *reterr)
 {
-	unsigned int flags = what->relative && what->base ? VIR_DOMAIN_BLOCK_REBASE_RELATIVE : 0;
+	unsigned int flags = VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES |
+			     (what->relative && what->base ? VIR_DOMAIN_BLOCK_REBASE_RELATIVE : 0);
 	_cleanup_call_ struct lv_call call = { 0 };
 	int r = lv_begin_domain(hv, vm, &call, reterr);
 
 	if (r < 0)
 		return r;
-	if (virDomainBlockRebase(call.dom, what->target, what->base, 0, flags) < 0)
+	if (virDomainBlockRebase(call.dom, what->target, what->base, (unsigned long)what->bandwidth, flags) < 0)
 		return lv_fail(&call, reterr, "cannot start to merge into disk '%s' of domain \"%s\"", what->target,
 			       call.name);
 	return 0;
+}
+
+static int64_t version_part(json_t *version, const char *part)
+{
+	return json_integer_value(json_object_get(json_object_get(version, "qemu"), part));
+}
+
+/* The guest's own QEMU may be older than the one that is installed; it is asked, which marks
+ * the domain as tainted, only if that one would do. */
+static int block_can_pull(struct hv *hv, const struct guid *vm, struct err *reterr)
+{
+	_cleanup_call_ struct lv_call call = { 0 };
+	_cleanup_json_ json_t *version = NULL;
+	unsigned long installed = 0;
+	int r = lv_begin_domain(hv, vm, &call, reterr);
+
+	if (r < 0)
+		return r;
+	if (virConnectGetVersion(call.conn, &installed) < 0)
+		return lv_fail(&call, reterr, "cannot tell which QEMU runs domain \"%s\"", call.name);
+	if (installed < PULL_SINCE || !lv_is_qemu(call.lv))
+		return 0;
+	r = lv_monitor(&call, json_pack("{s:s}", "execute", "query-version"), -1, &version, reterr);
+	return r < 0 ? r : version_part(version, "major") * 1000000 + version_part(version, "minor") * 1000 >= PULL_SINCE;
 }
 
 /* libvirt sees to it that a job which may pivot, and no other, shows all as done. */
@@ -83,6 +111,7 @@ static int block_end(struct hv *hv, const struct guid *vm, const char *target, i
 const struct hv_block_ops lv_block = {
 	.commit = block_commit,
 	.pull = block_pull,
+	.can_pull = block_can_pull,
 	.status = block_status,
 	.end = block_end,
 };

@@ -18,6 +18,7 @@ struct hv_block {
 	const char *top;    /* commit: what goes into base; NULL: the disk itself (ready, then pivot) */
 	const char *base;   /* commit: what takes it; pull: what stays below the disk, NULL nothing */
 	int relative;       /* backing names that change are written relative */
+	int64_t bandwidth;  /* bytes in a second, 0: no limit */
 };
 
 struct hv_block_status {
@@ -32,6 +33,9 @@ struct hv_block_ops {
 	int (*commit)(struct hv *hv, const struct guid *vm, const struct hv_block *what, struct err *reterr);
 	/* Starts to pull into the disk itself. Returns 0 or negative errno. */
 	int (*pull)(struct hv *hv, const struct guid *vm, const struct hv_block *what, struct err *reterr);
+	/* Whether it may pull: before 8.2 QEMU dies of pulling into an image with subclusters, as ours
+	 * are (bdrv_co_do_copy_on_readv: assertion skip_bytes < pnum). Returns 1, 0 or negative errno. */
+	int (*can_pull)(struct hv *hv, const struct guid *vm, struct err *reterr);
 	/* Returns 0 or negative errno. */
 	int (*status)(struct hv *hv, const struct guid *vm, const char *target, struct hv_block_status *ret_status,
 		      struct err *reterr);

@@ -118,10 +118,23 @@ static int add_others(struct merges_input *input, const struct machine *m, struc
 	return r;
 }
 
+/* What the running guest can do. Returns plan_options or negative errno. */
+static int live_options(const struct machine *m, struct err *reterr)
+{
+	const struct hv_block_ops *live = hv_block(m->daemon->hv);
+	int r;
+
+	if (!machine_is_active(m))
+		return 0;
+	if (!live)
+		return PLAN_NO_LIVE_COMMIT | PLAN_NO_LIVE_PULL;
+	r = live->can_pull(m->daemon->hv, &m->dir->guid, reterr);
+	return r < 0 ? r : r ? 0 : PLAN_NO_LIVE_PULL;
+}
+
 static int read_all(const struct machine *m, struct config *const *snaps, size_t n, struct merges_input *input,
 		    struct err *reterr)
 {
-	const struct hv_block_ops *live = hv_block(m->daemon->hv);
 	int r = add_config(input, m, m->cfg, PLAN_NAME_VM, reterr);
 
 	for (size_t i = 0; !r && i < n; i++)
@@ -132,8 +145,11 @@ static int read_all(const struct machine *m, struct config *const *snaps, size_t
 		r = merges_mark_shared(m, input, reterr);
 	input->in.images = input->images;
 	input->in.owners = input->owners;
-	input->in.options = live ? 0 : PLAN_NO_LIVE_COMMIT | PLAN_NO_LIVE_PULL;
-	return r;
+	if (r < 0)
+		return r;
+	r = live_options(m, reterr);
+	input->in.options = r < 0 ? 0 : (unsigned int)r;
+	return r < 0 ? r : 0;
 }
 
 int merges_read(const struct machine *m, struct merges_input *ret_input, struct err *reterr)

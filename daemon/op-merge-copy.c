@@ -10,9 +10,11 @@
 #include "daemon/daemon.h"
 #include "daemon/hv-block.h"
 #include "daemon/op-merge.h"
+#include "daemon/options.h"
 #include "layout/image-merge.h"
 
 #define LOOK_NSEC 50000000 /* between two looks at a block job */
+#define LOOKS_AFTER 40     /* at the headers once it is gone: they follow a moment later */
 
 static void wait_a_little(void)
 {
@@ -27,6 +29,12 @@ static int show_progress(void *arg, int64_t done, int64_t total)
 	return job_interrupted(op->job);
 }
 
+/* Bytes in a second, 0: no limit. */
+static int64_t bandwidth(const struct op *op)
+{
+	return op->daemon->options ? op->daemon->options->merge_bandwidth * INT64_C(1024) : 0;
+}
+
 static int copy_off(struct op *op, struct err *reterr)
 {
 	_cleanup_free_ char *image = op_path(op, "image"), *dependant = op_path(op, "dependant");
@@ -34,7 +42,7 @@ static int copy_off(struct op *op, struct err *reterr)
 	_cleanup_free_ char *name = backing ? vmdir_backing_name(op->m->dir, dependant, backing) : NULL;
 
 	if (merge_is_commit(op))
-		return disk_commit(dependant, image, show_progress, op, reterr);
+		return disk_commit(dependant, image, bandwidth(op), show_progress, op, reterr);
 	return disk_pull(dependant, name, intent_get(op->intent, "backing-format"), op_int(op, "copied-bytes", 0),
 			 show_progress, op, reterr);
 }
@@ -59,6 +67,7 @@ static int start_job(struct op *op, const struct hv_block_ops *ops, struct err *
 		.target = intent_get(op->intent, "target"),
 		.top = merge_is_active(op) ? NULL : dependant,
 		.base = base,
+		.bandwidth = bandwidth(op),
 		.relative = base && vmdir_contains(op->m->dir, base),
 	};
 
@@ -67,20 +76,31 @@ static int start_job(struct op *op, const struct hv_block_ops *ops, struct err *
 	return ops->pull(op->daemon->hv, &op->m->dir->guid, &what, reterr);
 }
 
-/* The job is gone: what it was to do can be seen in the headers. */
+/* What the job was to do can be seen in the headers: 1 if it is done, 0 or negative errno.
+ * A commit of the working disk itself becomes ready instead. */
+static int is_done(const struct op *op, const char *image, const char *dependant, struct err *reterr)
+{
+	_cleanup_free_ char *child = op_path(op, "live-child");
+	int r;
+
+	if (merge_is_commit(op))
+		return child ? merge_is_over(child, image, reterr) : 0;
+	r = merge_is_over(dependant, image, reterr);
+	return r < 0 ? r : !r;
+}
+
+/* The job is gone. */
 static int check_copied(struct op *op, struct err *reterr)
 {
 	_cleanup_free_ char *image = op_path(op, "image"), *dependant = op_path(op, "dependant");
-	_cleanup_free_ char *child = op_path(op, "live-child"), *dir = path_dirname(dependant);
+	_cleanup_free_ char *dir = path_dirname(dependant);
 	int64_t room = INT64_MAX;
-	int r;
+	int r = is_done(op, image, dependant, reterr);
 
-	if (merge_is_active(op))
-		r = 0; /* it must have become ready */
-	else if (merge_is_commit(op))
-		r = child ? merge_is_over(child, image, reterr) : 0;
-	else
-		r = !merge_is_over(dependant, image, reterr);
+	for (int i = 0; r == 0 && i < LOOKS_AFTER; i++) {
+		wait_a_little();
+		r = is_done(op, image, dependant, reterr);
+	}
 	if (r != 0)
 		return r < 0 ? r : 0;
 	ignore_result(disk_free(dir, &room, NULL)); /* if it cannot be told the reason is another */

@@ -2,6 +2,7 @@
 /* Images folded into one another by qemu-img. */
 #include "layout/image-merge.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "common/alloc.h"
@@ -50,11 +51,21 @@ static int run(const char *const *argv, const char *path, const struct copying *
 	return err_move(reterr, &err);
 }
 
-int disk_commit(const char *path, const char *backing, disk_progress_fn progress, void *arg, struct err *reterr)
+int disk_commit(const char *path, const char *backing, int64_t bandwidth, disk_progress_fn progress, void *arg,
+		struct err *reterr)
 {
-	const char *argv[] = { "qemu-img", "commit", "-p", "-f", "qcow2", "-d", path, NULL };
+	const char *argv[12] = { "qemu-img", "commit", "-p", "-f", "qcow2", "-d" };
+	_cleanup_free_ char *rate = xasprintf("%" PRIi64, bandwidth);
+	size_t n = 6;
 	struct copying c = { .progress = progress, .arg = arg, .total = file_allocated(path) };
-	int r = run(argv, path, &c, "merge into its backing image the", reterr);
+	int r;
+
+	if (bandwidth > 0) {
+		argv[n++] = "-r";
+		argv[n++] = rate;
+	}
+	argv[n++] = path;
+	r = run(argv, path, &c, "merge into its backing image the", reterr);
 
 	return r < 0 ? r : path_fsync(backing, reterr);
 }

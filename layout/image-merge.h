@@ -9,9 +9,9 @@
 
 /* Writes what the qcow2 image at path holds itself into its backing image, which must be
  * writable; it is grown if it is the smaller one. The image at path stays as it is. Durable.
- * progress may be NULL. Returns 0 or negative errno (-ECANCELED; -ENOSPC: no room). */
-_must_check_ int disk_commit(const char *path, const char *backing, disk_progress_fn progress, void *arg,
-			     struct err *reterr);
+ * bandwidth: bytes in a second, 0: no limit; progress may be NULL. Returns 0 or negative errno (-ECANCELED; -ENOSPC: no room). */
+_must_check_ int disk_commit(const char *path, const char *backing, int64_t bandwidth, disk_progress_fn progress,
+			     void *arg, struct err *reterr);
 
 /* Makes the qcow2 image at path show the same over backing_name (as it will be written
  * into the header; NULL: over none), which must be below it now: what is between comes into
