@@ -8,6 +8,7 @@
 #include "common/alloc.h"
 #include "common/fileio.h"
 #include "daemon/hv-background.h"
+#include "daemon/hv-block.h"
 #include "daemon/hv-embed.h"
 #include "daemon/hv-event.h"
 #include "daemon/hv-kvm.h"
@@ -183,6 +184,7 @@ static const struct hv_ops lv_ops = {
 	.take_back = lv_take_back,
 	.forget_image = lv_forget_image,
 	.background = &lv_background,
+	.block = &lv_block,
 	.on_event = lv_on_event,
 };
 

@@ -66,6 +66,7 @@ typedef void (*hv_event_fn)(void *arg, const struct guid *guid, enum hv_event ev
 
 struct hv;
 struct hv_bg_ops;
+struct hv_block_ops;
 
 /* The functions behind the calls below, in the same order. */
 struct hv_ops {
@@ -99,6 +100,7 @@ struct hv_ops {
 			 struct err *reterr); /* NULL: it has no emulator that could be ahead of it */
 	int (*forget_image)(struct hv *hv, const struct guid *vm, const char *path, struct err *reterr); /* as well */
 	const struct hv_bg_ops *background; /* hv-background.h; NULL: it has no background captures */
+	const struct hv_block_ops *block; /* hv-block.h; NULL: it cannot merge while a guest runs */
 };
 
 struct hv {

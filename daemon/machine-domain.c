@@ -345,6 +345,7 @@ static int is_transient(struct machine *m)
 char **machine_problems(struct machine *m)
 {
 	struct domain_disks disks = { NULL, 0 };
+	_cleanup_free_ char *record = vmdir_intent(m->dir);
 	_cleanup_err_ struct err err = ERR_INIT;
 	char **list = NULL;
 	int moved = 0, r;
@@ -356,8 +357,10 @@ char **machine_problems(struct machine *m)
 		strv_push(&list, xasprintf("the domain of VM '%s' was undefined while it ran; it is defined again when "
 					   "it is needed after it has stopped",
 					   m->cfg->name));
-	r = machine_refuse_foreign(m, &err);
-	add_problem(&list, r, &err);
+	if (path_exists(record) == 0) { /* else a block job may be our own */
+		r = machine_refuse_foreign(m, &err);
+		add_problem(&list, r, &err);
+	}
 	r = machine_check_disks(m, m->cfg, &err);
 	add_problem(&list, r, &err);
 	if (machine_is_saved(m)) {

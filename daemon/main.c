@@ -17,6 +17,7 @@
 #include "daemon/daemon.h"
 #include "daemon/hv.h"
 #include "daemon/loop.h"
+#include "daemon/merges.h"
 #include "daemon/op.h"
 #include "daemon/options.h"
 #include "daemon/pauses.h"
@@ -100,8 +101,14 @@ static void on_hv_event(void *arg, const struct guid *guid, enum hv_event event)
 	struct program *p = arg;
 
 	pauses_note(guid, event);
-	if (event == HV_EVENT_UP)
+	if (p->stopping)
+		return;
+	if (event == HV_EVENT_UP) {
 		recover_start(&p->daemon);
+		merges_look_all(&p->daemon);
+	} else if (event == HV_EVENT_STOPPED || event == HV_EVENT_STARTED) {
+		merges_look(&p->daemon, guid);
+	}
 }
 
 static void on_job_finished(void *arg, const struct job_view *view)
@@ -126,6 +133,8 @@ static void on_job_finished(void *arg, const struct job_view *view)
 	/* what it could not settle itself is tried at once, not at the next start: its guest may be paused */
 	if (view->state > JOB_DONE && strcmp(view->operation, "recover") != 0 && !p->stopping)
 		recover_start(&p->daemon);
+	if (!p->stopping)
+		merges_job_ended(&p->daemon, view);
 	if (jobs_active(p->daemon.jobs) == 0)
 		malloc_trim(0);
 }

@@ -121,7 +121,7 @@ int op_refs_plan_switch(struct intent *in, const struct machine *m, const struct
 	return 0;
 }
 
-int op_refs_plan_delete(struct intent *in, const struct machine *m, const struct config *snap, int *ret_needed,
+int op_refs_plan_delete(struct intent *in, const struct machine *m, const struct config *snap, int *ret_unknown,
 			struct err *reterr)
 {
 	struct holders h;
@@ -135,10 +135,10 @@ int op_refs_plan_delete(struct intent *in, const struct machine *m, const struct
 
 		needed |= refs_dependants(h.refs, path) > 0;
 	}
-	if (!needed)
+	*ret_unknown = needed && h.incomplete;
+	if (!*ret_unknown)
 		plan_orphans(in, m, &h, snap);
 	holders_done(&h);
-	*ret_needed = needed;
 	return 0;
 }
 

@@ -11,11 +11,12 @@
 _must_check_ int op_refs_plan_switch(struct intent *in, const struct machine *m, const struct config *next,
 				     struct err *reterr);
 
-/* Plans to remove the images that nothing needs once snapshot snap is gone.
- * *ret_needed: 1 if something still depends on its disks. Returns 0
+/* Plans to remove the images that nothing needs once snapshot snap is gone; what others
+ * depend on stays, hidden. *ret_unknown: 1 if that cannot be told, because some chain cannot
+ * be read, and something may depend on its disks: then it may not go. Returns 0
  * or negative errno. */
 _must_check_ int op_refs_plan_delete(struct intent *in, const struct machine *m, const struct config *snap,
-				     int *ret_needed, struct err *reterr);
+				     int *ret_unknown, struct err *reterr);
 
 /* Adds one path (absolute, inside the VM directory) to the plan. */
 void op_refs_plan_file(struct intent *in, const struct machine *m, const char *path);

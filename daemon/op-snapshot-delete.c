@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Deleting a snapshot on which nothing depends. Its document going is the commit:
- * before, nothing was touched; after, what it alone needed is removed. */
+/* Deleting a snapshot. Its document going is the commit: before, save states that need
+ * memory of its own were written anew, beside; after, they take the place of the old ones, its
+ * children get its parent, and what it alone needed is removed. Disks that others are over stay,
+ * hidden, and are merged afterwards (merges.h). */
 #include <string.h>
 
 #include "common/alloc.h"
 #include "common/fileio.h"
+#include "common/timefmt.h"
 #include "daemon/daemon.h"
 #include "daemon/firmware.h"
+#include "daemon/memory-fold.h"
 #include "daemon/memory.h"
 #include "daemon/op-refs.h"
 #include "daemon/op-snapshot.h"
+
+/* Room for documents and the record of one operation, bytes. */
+#define SPACE_MARGIN (1LL << 20)
 
 static int commit_run(struct op *op, struct err *reterr)
 {
@@ -17,6 +24,33 @@ static int commit_run(struct op *op, struct err *reterr)
 	_cleanup_free_ char *path = vmdir_snapshot_config(op->m->dir, &snap);
 
 	return file_remove(path, reterr);
+}
+
+/* The parent of the snapshot that went. Returns 1 if cfg was changed. */
+static int inherit_parent(const struct op *op, struct config *cfg)
+{
+	struct guid snap = op_guid(op, "snapshot");
+
+	if (!guid_eq(&cfg->parent, &snap))
+		return 0;
+	cfg->parent = op_guid(op, "parent");
+	return 1;
+}
+
+static int parents_run(struct op *op, struct err *reterr)
+{
+	struct config **snaps = NULL;
+	size_t n = 0;
+	int r = machine_snapshots(op->m, &snaps, &n, NULL, reterr);
+
+	for (size_t i = 0; !r && i < n; i++) {
+		_cleanup_free_ char *path = vmdir_snapshot_config(op->m->dir, &snaps[i]->guid);
+
+		if (inherit_parent(op, snaps[i]))
+			r = config_write(snaps[i], path, reterr);
+	}
+	machine_snapshots_free(snaps, n);
+	return !r && inherit_parent(op, op->m->cfg) ? machine_commit(op->m, reterr) : r;
 }
 
 static int disks_run(struct op *op, struct err *reterr)
@@ -42,12 +76,20 @@ static int state_run(struct op *op, struct err *reterr)
 	return 0;
 }
 
+enum { FOLD, COMMIT, REPLACE, PARENTS, DISKS, STATE };
+
 static const struct op_step steps[] = {
-	{ "commit", "committing", commit_run, NULL,
-	  "the snapshot's document is there (nothing was touched) or gone (the rest is removed)", 1 },
-	{ "disks", "removing disks", disks_run, NULL,
+	[FOLD] = { "fold", "taking memory into other save states", memory_fold_run, memory_fold_undo,
+	  "new files of other save states, whole or not; they are removed", 1 },
+	[COMMIT] = { "commit", "committing", commit_run, NULL,
+	  "the snapshot's document is there (all is taken back) or gone (the rest is removed)", 1 },
+	[REPLACE] = { "replace", "replacing save states", memory_fold_finish, NULL,
+	  "new files of other save states have their place or not, and a document may not fit them; this is finished", 0 },
+	[PARENTS] = { "parents", "moving its children", parents_run, NULL,
+	  "children of the snapshot may still name it as their parent; they get its parent", 0 },
+	[DISKS] = { "disks", "removing disks", disks_run, NULL,
 	  "some of the snapshot's disks may still be there; they are removed by the list in the record", 0 },
-	{ "state", "removing the save state", state_run, NULL,
+	[STATE] = { "state", "removing the save state", state_run, NULL,
 	  "the save state may still be there; it is removed", 0 },
 };
 
@@ -60,7 +102,7 @@ static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
 	if (there < 0)
 		return err_file(reterr, there, path, "cannot tell whether '%s' is there", path);
 	ret_way->forward = !there;
-	ret_way->from = 1;
+	ret_way->from = REPLACE;
 	return 0;
 }
 
@@ -71,45 +113,47 @@ const struct op_kind op_snapshot_delete = {
 	.decide = decide,
 };
 
-static int refuse_needed(const struct machine *m, const struct config *snap, struct err *reterr)
+/* A snapshot without children may go all the same: what it has is in nobody's way. */
+static int refuse_unknown(const struct machine *m, const struct config *snap, struct err *reterr)
 {
-	int is_now = guid_eq(&m->cfg->parent, &snap->guid);
-
 	return err_full(reterr, ERR_REFUSED, -EBUSY, m->cfg->name, NULL,
-			"Delete what depends on it first, or apply another snapshot; deleting in the middle of the tree "
-			"needs merging, which this version does not do",
-			"snapshot '%s' of VM '%s' cannot be deleted: %s", snap->name, m->cfg->name,
-			is_now ? "the present state derives from it" : "other snapshots depend on its disks");
+			"Look at what 'vmsnapctl vm show' says of the VM's disks first",
+			"snapshot '%s' of VM '%s' cannot be deleted: others depend on its disks, and not all of their "
+			"images can be read", snap->name, m->cfg->name);
 }
 
-static int has_children(const struct machine *m, const struct config *snap, struct err *reterr)
+/* Room for what folding writes before the old files go. */
+static int check_space(const struct machine *m, const struct config *snap, int64_t need, struct err *reterr)
 {
-	struct config **snaps;
-	size_t n;
-	int r = machine_snapshots(m, &snaps, &n, NULL, reterr), found = 0;
+	_cleanup_free_ char *need_text = bytes_human(need), *have_text = NULL;
+	int64_t have;
+	int r = need ? disk_free(m->dir->root, &have, reterr) : 0;
 
-	if (r < 0)
+	if (r < 0 || !need || have >= need + SPACE_MARGIN)
 		return r;
-	for (size_t i = 0; i < n; i++)
-		found |= guid_eq(&snaps[i]->parent, &snap->guid);
-	machine_snapshots_free(snaps, n);
-	return found;
+	have_text = bytes_human(have);
+	return err_full(reterr, ERR_REFUSED, -ENOSPC, m->cfg->name, m->dir->root, "Make room",
+			"not enough space to delete snapshot '%s' of VM '%s': the memory that others need of it takes "
+			"%s, %s are free", snap->name, m->cfg->name, need_text, have_text);
 }
 
 static int plan(struct machine *m, const struct guid *guid, struct intent *in, struct err *reterr)
 {
 	_cleanup_config_ struct config *snap = NULL;
-	int needed = 0, r = machine_snapshot(m, guid, &snap, reterr);
+	int unknown = 0, r = machine_snapshot(m, guid, &snap, reterr);
+	int64_t bytes = 0;
 
 	if (r < 0)
 		return r;
-	r = has_children(m, snap, reterr);
-	if (r > 0 || (!r && guid_eq(&m->cfg->parent, guid)))
-		return refuse_needed(m, snap, reterr);
 	intent_set(in, "snapshot", "%s", guid->s);
-	if (!r)
-		r = op_refs_plan_delete(in, m, snap, &needed, reterr);
-	return r < 0 ? r : needed ? refuse_needed(m, snap, reterr) : 0;
+	if (!guid_is_none(&snap->parent))
+		intent_set(in, "parent", "%s", snap->parent.s);
+	r = op_refs_plan_delete(in, m, snap, &unknown, reterr);
+	if (r >= 0 && unknown)
+		return refuse_unknown(m, snap, reterr);
+	if (r >= 0)
+		r = memory_fold_plan(m, guid, in, &bytes, reterr);
+	return r < 0 ? r : check_space(m, snap, bytes, reterr);
 }
 
 int snapshot_delete(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap, struct job *job,

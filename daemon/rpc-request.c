@@ -7,6 +7,7 @@
 #include "common/alloc.h"
 #include "common/log.h"
 #include "daemon/catalog.h"
+#include "daemon/merges.h"
 #include "daemon/op.h"
 #include "daemon/rpc-view.h"
 #include "daemon/worker.h"
@@ -108,6 +109,8 @@ static int answer_query(struct request *req)
 	r = req->kind->answer(req, &req->out, &req->err);
 	if (req->kind->may_be_busy)
 		jobs_release(jobs, req->vm.guid.s);
+	if (req->kind->may_be_busy)
+		merges_look(req->daemon, &req->vm.guid); /* it may have stopped for us */
 	return r;
 }
 

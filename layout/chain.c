@@ -107,6 +107,7 @@ static int read_qcow2(struct chain_image *image, char **ret_next, char **ret_for
 	if (r < 0)
 		return r;
 	image->virtual_size = (int64_t)info.virtual_size;
+	image->grain = (INT64_C(1) << info.cluster_bits) / (info.extended_l2 ? 32 : 1);
 	if (info.external_data)
 		return err_full(reterr, ERR_REFUSED, -ENOTSUP, NULL, image->path,
 				"convert it with 'qemu-img convert -O qcow2'",

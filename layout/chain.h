@@ -18,6 +18,7 @@ struct chain_image {
 	char *format;
 	int64_t virtual_size; /* bytes; -1 unknown */
 	int64_t allocated;   /* bytes on disk */
+	int64_t grain;       /* bytes it allocates at once; 0 unknown, or a matter of the file system */
 };
 
 struct chain {

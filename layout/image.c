@@ -12,6 +12,7 @@
 #include "common/fileio.h"
 #include "common/proc.h"
 #include "layout/chain.h"
+#include "layout/image-internal.h"
 #include "layout/path.h"
 #include "layout/vhd.h"
 #include "layout/vmdir.h"
@@ -151,8 +152,7 @@ struct convert {
 	int64_t total;
 };
 
-/* Hundredths of a percent in the last "(12.34/100%)" of output, or -1. */
-static int last_percent(const char *output)
+int qemu_img_percent(const char *output)
 {
 	const char *p = strrchr(output, '(');
 	int value = 0, decimals = 0;
@@ -173,7 +173,7 @@ static int last_percent(const char *output)
 static int convert_poll(void *arg, const char *output)
 {
 	const struct convert *convert = arg;
-	int percent = output ? last_percent(output) : -1;
+	int percent = output ? qemu_img_percent(output) : -1;
 
 	if (percent < 0)
 		percent = 0;

@@ -165,20 +165,6 @@ static int write_vsv(const struct chain *chain, struct vsv_writer *w, struct err
 	return r < 0 ? r : vsv_writer_finish(w, &info, NULL, reterr);
 }
 
-static int write_both(const struct chain *chain, const struct save_files *child, struct out_file *bin,
-		      struct vsv_writer **ret_writer, struct err *reterr)
-{
-	int r = out_file_open(bin, child->bin, reterr);
-
-	if (r >= 0)
-		r = copy_pages(chain, bin, NULL, NULL, reterr);
-	if (r >= 0)
-		r = out_file_sync(bin, reterr);
-	if (r >= 0)
-		r = vsv_writer_new(child->vsv, ret_writer, reterr);
-	return r < 0 ? r : write_vsv(chain, *ret_writer, reterr);
-}
-
 /* 1 if child does not build on parent (any more), 0 if it does, or negative errno. */
 static int is_folded(const struct save_files *child, const struct save_files *parent, struct err *reterr)
 {
@@ -195,20 +181,92 @@ static int is_folded(const struct save_files *child, const struct save_files *pa
 	return r < 0 ? r : guid_eq(builds_on, &vsv_info(other)->parent);
 }
 
-int join_fold(const struct save_files *child, const struct save_files *parent, struct err *reterr)
+/* All of the chain fits together: what is read from it afterwards is right if it
+ * fits its hash. */
+static int check_sum(const struct save_files *files, size_t n, int with_bins, struct err *reterr)
 {
-	const struct save_files files[] = { *child, *parent };
+	_cleanup_chain_ struct chain *chain = NULL;
+	int r = chain_open(files, n, with_bins, 0, &chain, reterr);
+
+	return r < 0 ? r : chain_check_ram_sum(chain, reterr);
+}
+
+/* Writes both files whole and durable, under the names that they have until then. */
+static int write_both(const struct chain *chain, const struct save_files *to, image_progress_fn progress, void *arg,
+		      struct out_file *bin, struct vsv_writer **ret_writer, struct err *reterr)
+{
+	int r = out_file_open(bin, to->bin, reterr);
+
+	if (r >= 0)
+		r = copy_pages(chain, bin, progress, arg, reterr);
+	if (r >= 0)
+		r = out_file_sync(bin, reterr);
+	if (r >= 0)
+		r = vsv_writer_new(to->vsv, ret_writer, reterr);
+	return r < 0 ? r : write_vsv(chain, *ret_writer, reterr);
+}
+
+/* What was written, with what it builds on now, is the memory that it was. */
+static int check_written(const struct save_files *files, size_t n, const struct save_files *to, struct err *reterr)
+{
+	_cleanup_free_ char *vsv = xasprintf("%s.tmp", to->vsv), *bin = xasprintf("%s.tmp", to->bin);
+	struct save_files chain[VSV_MAX_CHAIN] = { { vsv, bin } };
+
+	for (size_t i = 2; i < n; i++)
+		chain[i - 1] = files[i];
+	return check_sum(chain, n - 1, 1, reterr);
+}
+
+int join_fold(const struct save_files *files, size_t n, const struct save_files *to, image_progress_fn progress,
+	      void *arg, struct err *reterr)
+{
 	_cleanup_(out_file_done) struct out_file bin = OUT_FILE_INIT;
 	_cleanup_vsv_writer_ struct vsv_writer *w = NULL;
 	_cleanup_chain_ struct chain *chain = NULL;
-	int r = is_folded(child, parent, reterr);
+	int r = n < 2 ? 1 : is_folded(&files[0], &files[1], reterr);
 
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = chain_open(files, ARRAY_SIZE(files), 1, 1, &chain, reterr);
+	r = check_sum(files, n, 1, reterr);
 	if (r >= 0)
-		r = write_both(chain, child, &bin, &w, reterr);
+		r = chain_open(files, 2, 1, 1, &chain, reterr);
+	if (r >= 0)
+		r = write_both(chain, to, progress, arg, &bin, &w, reterr);
+	if (r >= 0)
+		r = check_written(files, n, to, reterr);
 	if (r >= 0)
 		r = out_file_publish(&bin, reterr);
 	return r < 0 ? r : vsv_writer_publish(w, reterr);
+}
+
+static int count_data(void *arg, const struct vsv_block *block _unused_, uint64_t page _unused_,
+		      const struct page_ref *refs, size_t n, struct err *reterr _unused_)
+{
+	for (size_t i = 0; i < n; i++)
+		*(uint64_t *)arg += refs[i].state == PAGE_DATA;
+	return 0;
+}
+
+int join_fold_size(const struct save_files *child, const struct save_files *parent, uint64_t *ret_bytes,
+		   struct err *reterr)
+{
+	const struct save_files files[] = { *child, *parent };
+	_cleanup_chain_ struct chain *chain = NULL;
+	const struct vsv_info *info;
+	uint64_t n_data = 0, added;
+	int r = is_folded(child, parent, reterr);
+
+	*ret_bytes = 0;
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = chain_open(files, ARRAY_SIZE(files), 0, 1, &chain, reterr);
+	if (r >= 0)
+		r = each_window(chain, count_data, &n_data, reterr);
+	if (r < 0)
+		return r;
+	info = vsv_info(chain_vsv(chain, 0));
+	added = n_data - info->pages[PAGE_DATA];
+	/* its states may become as many runs as there are pages that change theirs */
+	*ret_bytes = n_data * VSV_PAGE + info->size + added * sizeof(struct page_hash) + 2 * added * sizeof(uint32_t);
+	return 0;
 }

@@ -44,10 +44,19 @@ _must_check_ int join_extract(const struct save_files *files, size_t n, int fd, 
 			      image_progress_fn progress, void *arg, struct err *reterr);
 
 /* Takes into the first save state the pages that it has from the second, whose
- * parent becomes its parent; only these two are named. Both files are replaced,
- * .bin first. After a crash in between the save state is as good as before, and
- * folding may be done again. Nothing to do is success. Returns 0 or negative errno. */
-_must_check_ int join_fold(const struct save_files *child, const struct save_files *parent, struct err *reterr);
+ * parent becomes its parent. What is read is checked, and so is the result, before it
+ * gets its names: those of `to` (*borrowed*), .bin first. They may be the first's own,
+ * which is replaced then; after a crash in between it is as good as before, and folding may
+ * be done again. progress may be NULL. A save state that does not build on the second
+ * (any more) is success, and nothing is written. Returns 0 or negative errno
+ * (ERR_BAD_DATA names file and place; -ECANCELED). */
+_must_check_ int join_fold(const struct save_files *files, size_t n, const struct save_files *to,
+			   image_progress_fn progress, void *arg, struct err *reterr);
+
+/* How many bytes join_fold() would write at most, by the page tables of the two. Returns 0 or
+ * negative errno. */
+_must_check_ int join_fold_size(const struct save_files *child, const struct save_files *parent, uint64_t *ret_bytes,
+				struct err *reterr);
 
 /* What two memories have in common, in pages. */
 struct join_diff {

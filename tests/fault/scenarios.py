@@ -6,7 +6,11 @@ of it: the operation happened wholly or not at all, everything that was there be
 neither paused nor on a wrong disk. `operation` is the name in `vmsnapd --list-steps`."""
 import os
 
+from vmsnaptest import laws
+from vmsnaptest.daemon import FAILED, NO_DAEMON, CtlError
 from vmsnaptest.machine import PREFIX, Machine
+from vmsnaptest.tree import Tree
+from vmsnaptest.wait import until
 
 ALL = []
 
@@ -19,6 +23,7 @@ def scenario(cls):
 class Scenario:
     operation = None
     quick = True  # part of the selection that CI runs
+    quick_steps = None  # the steps that CI tries; None: all
 
     def __init__(self, lab):
         self.lab = lab
@@ -33,6 +38,10 @@ class Scenario:
 
     def words(self):
         raise NotImplementedError
+
+    def run(self):
+        """Runs the command to its end."""
+        self.lab.ctl(*self.words())
 
     def verify(self, done):
         """`done` is True if the command ended well before the daemon could be killed."""
@@ -228,6 +237,119 @@ class Delete(Scenario):
             self.machine.check_resumed_from(self.b)
         self.machine.apply(self.a)
         self.machine.check_resumed_from(self.a)
+
+
+class _Merge(Scenario):
+    """A snapshot goes, and then what it left is merged by the daemon itself."""
+    operation = "merge"
+
+    def words(self):
+        return ["snapshot", "delete", self.name, self.victim]
+
+    def failed(self):
+        jobs = self.lab.ctl("job", "list")["jobs"]
+        return [j for j in jobs if j["operation"] == "merge" and j["state"] == "failed"]
+
+    def ended(self):
+        """The daemon died of it, or it is merged, or that failed."""
+        if not self.lab.daemon.alive():
+            raise CtlError(self.words(), NO_DAEMON, {}, "vmsnapd died")
+        try:
+            return not self.lab.mergeable() and self.lab.daemon.ready() or self.failed()
+        except (CtlError, AssertionError):
+            return False
+
+    def run(self):
+        super().run()
+        until(self.ended, "merges to end")
+        failed = self.failed()
+        if failed:
+            raise CtlError(self.words(), FAILED, {"parameters": {"message": failed[-1]["errorMessage"]}}, "")
+
+
+class _MergeOff(_Merge):
+    """s1 goes; its disk is below that of s2, over which are those of s3 and of now."""
+    victim = "s1"
+    sizes = (4096, 4096)
+
+    def prepare(self):
+        self.tree = Tree(self.lab)
+        self.machine = self.tree.machine
+        self.tree.snapshot("s0")
+        self.tree.snapshot("s1", self.sizes[0])
+        self.tree.snapshot("s2", self.sizes[1])
+        self.tree.snapshot("s3")
+        self.tree.apply("s2")
+        self.tree.work()
+        self.present = self.tree.present()
+        self.images = {name: self.machine.snapshot_config(s["id"]).disks[0].path
+                       for name, s in self.machine.snapshots().items()}
+
+    def verify(self, done):
+        if "s1" in self.machine.snapshots():
+            self.tree.check(self.present)
+            self.lab.ctl(*self.words())
+        self.tree.forget("s1")
+        self.tree.check(self.present)
+        assert not laws.hidden(self.machine.root)
+        assert [os.path.exists(self.images[name]) for name in ("s1", "s2")] == self.left
+        self.tree.apply("s3")
+        self.tree.check(self.tree.seen["s3"])
+
+
+@scenario
+class MergePullOff(_MergeOff):
+    sizes = (4096, 65536)
+    left = [False, True]
+    quick_steps = ("unseal", "copy", "remove")
+
+
+@scenario
+class MergeCommitOff(_MergeOff):
+    sizes = (65536, 4096)
+    left = [True, False]
+
+
+class _MergeLive(_Merge):
+    def prepare(self):
+        self.machine = self.lab.machine(start=True)
+        self.machine.serial.reach(4)
+        for name in ("s0", "s1", "s2"):
+            self.machine.snapshot(name, "--no-memory")
+            self.machine.serial.ticks(2)
+        self.machine.serial.mark()
+        self.seen = self.numbers()
+
+    def numbers(self):
+        return {name: self.machine.sealed_numbers(s["id"]) for name, s in self.machine.snapshots().items()}
+
+    def verify(self, done):
+        self.check_runs_undisturbed()
+        if self.victim in self.machine.snapshots():
+            assert self.numbers() == self.seen
+            self.lab.ctl(*self.words())
+            self.lab.check()
+        del self.seen[self.victim]
+        assert self.numbers() == self.seen
+        self.check_runs_undisturbed()
+        ram = self.machine.serial.lines()[-1].ram
+        self.machine.stop()
+        assert self.machine.numbers()[0] >= ram - 1
+        self.lab.check()
+
+
+@scenario
+class MergeLiveBelow(_MergeLive):
+    """Both are below the working disk."""
+    victim = "s1"
+    quick_steps = ("copy",)
+
+
+@scenario
+class MergeLiveWorking(_MergeLive):
+    """The working disk goes into the image below it."""
+    victim = "s2"
+    quick_steps = ("pivot", "commit")
 
 
 @scenario

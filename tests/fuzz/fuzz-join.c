@@ -72,7 +72,7 @@ static void use(const struct save_files *files, size_t n)
 	if (sound >= 0 && r < 0 && r != -ENOTSUP)
 		abort();
 	if (n == 2) {
-		r = join_fold(&files[0], &files[1], NULL);
+		r = join_fold(files, n, &files[0], NULL, NULL, NULL);
 		if (sound >= 0 && (r < 0 || join_verify(files, 1, NULL, NULL, NULL) < 0))
 			abort();
 	}

@@ -135,8 +135,8 @@ static int run(const char *verb, struct err *reterr)
 		return -EINVAL;
 	if (strcmp(verb, "verify") == 0)
 		return join_verify(files, n_files, NULL, NULL, reterr);
-	if (strcmp(verb, "fold") == 0 && n_files == 2)
-		return join_fold(&files[0], &files[1], reterr);
+	if (strcmp(verb, "fold") == 0 && n_files >= 2)
+		return join_fold(files, n_files, &files[0], NULL, NULL, reterr);
 	return -EINVAL;
 }
 

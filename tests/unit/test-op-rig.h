@@ -45,6 +45,7 @@ struct rig {
 	struct config *before;    /* the VM's configuration then (NULL: none) */
 	const char *context;      /* what is being tried, for messages */
 	const struct guid *victim; /* a snapshot that may go */
+	const struct guid *refolded; /* a snapshot whose memory may be written anew: it is the same, its sums not */
 	int gone;                 /* 1: the VM may be gone as a whole */
 };
 

@@ -97,6 +97,12 @@ static void copy_file(const char *from, const char *to)
 	assert_ok(file_copy(from, to, 0600, (uid_t)-1, (gid_t)-1, &err), &err);
 }
 
+/* In place. */
+static int fold(const struct save_files *files, size_t n, struct err *reterr)
+{
+	return join_fold(files, n, &files[0], NULL, NULL, reterr);
+}
+
 /* Folding takes one save state after the other out of the chain. */
 static void test_fold(void **state)
 {
@@ -104,17 +110,17 @@ static void test_fold(void **state)
 	_cleanup_err_ struct err err = ERR_INIT;
 
 	/* the one in the middle goes, then the one before it */
-	assert_ok(join_fold(&f.files[1], &f.files[2], &err), &err);
-	assert_ok(join_fold(&f.files[1], &f.files[2], &err), &err); /* again: nothing to do */
+	assert_ok(fold(f.files + 1, 3, &err), &err);
+	assert_ok(fold(f.files + 1, 3, &err), &err); /* again: nothing to do */
 	assert_int_equal(unlink(f.files[2].vsv) | unlink(f.files[2].bin), 0);
 	check_joined(f.dir, (struct save_files[]){ f.files[1], f.files[3] }, 2, &f.stream[1]);
 	check_joined(f.dir, (struct save_files[]){ f.files[0], f.files[1], f.files[3] }, 3, &f.stream[0]);
-	assert_ok(join_fold(&f.files[1], &f.files[3], &err), &err);
+	assert_ok(fold((struct save_files[]){ f.files[1], f.files[3] }, 2, &err), &err);
 	assert_int_equal(unlink(f.files[3].vsv) | unlink(f.files[3].bin), 0);
 	check_joined(f.dir, &f.files[1], 1, &f.stream[1]);
 	check_joined(f.dir, f.files, 2, &f.stream[0]);
-	assert_ok(join_fold(&f.files[1], &f.files[3], &err), &err); /* stands alone: nothing to do */
-	assert_ok(join_fold(&f.files[0], &f.files[1], &err), &err);
+	assert_ok(fold((struct save_files[]){ f.files[1], f.files[3] }, 2, &err), &err); /* stands alone: nothing to do */
+	assert_ok(fold(f.files, 2, &err), &err);
 	check_joined(f.dir, f.files, 1, &f.stream[0]);
 }
 
@@ -126,14 +132,14 @@ static void test_fold_interrupted(void **state)
 	_cleanup_err_ struct err err = ERR_INIT;
 
 	copy_file(f.files[0].vsv, old);
-	assert_ok(join_fold(&f.files[0], &f.files[1], &err), &err);
+	assert_ok(fold(f.files, DEPTH, &err), &err);
 	assert_int_equal(rename(old, f.files[0].vsv), 0);
 	check_joined(f.dir, f.files, DEPTH, &f.stream[0]);
 	flip(f.files[0].bin, 1 * PAGE + 5); /* what folding put there is not taken for good unseen */
 	assert_int_equal(join_verify(f.files, DEPTH, NULL, NULL, &err), -EBADMSG);
 	assert_string_equal(err.file, f.files[0].bin);
 	err_done(&err);
-	assert_ok(join_fold(&f.files[0], &f.files[1], &err), &err);
+	assert_ok(fold(f.files, DEPTH, &err), &err);
 	check_joined(f.dir, (struct save_files[]){ f.files[0], f.files[2], f.files[3] }, 3, &f.stream[0]);
 }
 
@@ -141,7 +147,7 @@ static void test_fold_interrupted(void **state)
 static void test_damaged_parent(void **state)
 {
 	_cleanup_family_ struct family f = make_family(*state);
-	_cleanup_err_ struct err err = ERR_INIT, vsv = ERR_INIT, fold = ERR_INIT, split = ERR_INIT;
+	_cleanup_err_ struct err err = ERR_INIT, vsv = ERR_INIT, folding = ERR_INIT, split = ERR_INIT;
 	_cleanup_bytes_ struct bytes joined = { 0 };
 	_cleanup_vsv_ struct vsv *parent = NULL;
 	struct split_opts opts = { .vsv = "/nowhere/x", .bin = "/nowhere/y", .parents = f.files, .n_parents = DEPTH };
@@ -151,7 +157,7 @@ static void test_damaged_parent(void **state)
 	assert_int_equal(join_verify(f.files, DEPTH, NULL, NULL, &err), -EBADMSG);
 	assert_string_equal(err.file, f.files[3].bin);
 	assert_int_equal(try_join(f.dir, f.files, DEPTH, JOIN_NONE, NULL, &joined, NULL), -EBADMSG);
-	assert_int_equal(join_fold(&f.files[2], &f.files[3], &fold), -EBADMSG);
+	assert_int_equal(fold(f.files + 2, 2, &folding), -EBADMSG);
 	flip(f.files[3].bin, 2 * PAGE + 7);
 	assert_ok(vsv_open(f.files[2].vsv, &parent, &vsv), &vsv);
 	flip(f.files[2].vsv, (off_t)vsv_info(parent)->part[VSV_HASHES].offset + 3);

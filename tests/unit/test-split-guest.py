@@ -225,7 +225,7 @@ def test_difference(lab, tmp_path):
             assert int(said["parent"]) > 4 * int(said["data"]), said
     for i, (name, number) in enumerate(zip(names, numbers)):
         assert goes_on(number, resume(lab, name, *reversed(names[:i])))
-    tool("fold", names[2], names[1])
+    tool("fold", names[2], names[1], names[0])
     assert goes_on(numbers[2], resume(lab, names[2], names[0]))
     tool("fold", names[2], names[0])
     assert goes_on(numbers[2], resume(lab, names[2]))

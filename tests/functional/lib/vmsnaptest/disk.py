@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 
 
 def _output(*command):
@@ -64,6 +65,18 @@ def backing(path):
     return os.path.realpath(os.path.join(os.path.dirname(path), name)), name, image_format
 
 
+def write(path, image_format, offset, size, byte):
+    """Fills a part of an image that nobody has open, as a guest would."""
+    _output("qemu-io", "-f", image_format, "-c", f"write -P {byte} {offset} {size}", path)
+
+
+def content(path, image_format):
+    """All that an image shows, as bytes, without trailing zeros; nobody may be writing to it."""
+    with tempfile.NamedTemporaryFile() as raw:
+        _output("qemu-img", "convert", "-U", "-f", image_format, "-O", "raw", path, raw.name)
+        return raw.read().rstrip(b"\0")
+
+
 def check(path):
     """qemu-img check of a qcow2 image that nobody has open: raises if it is damaged."""
     _output("qemu-img", "check", "-q", "-f", "qcow2", path)
@@ -75,3 +88,8 @@ def convert(source, source_format, target, target_format):
 
 def create(path, image_format, size):
     _output("qemu-img", "create", "-q", "-f", image_format, path, size)
+
+
+def create_over(path, backing_path, backing_format):
+    """A qcow2 image over another one, as an admin makes a linked clone."""
+    _output("qemu-img", "create", "-q", "-f", "qcow2", "-b", backing_path, "-F", backing_format, path)

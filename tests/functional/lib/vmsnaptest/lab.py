@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """All that one test needs, in a short directory of its own: daemon, store, guests."""
+import glob
 import os
 import shutil
 import tempfile
@@ -44,6 +45,7 @@ class Lab:
         self.images = images
         self.base = make_base()
         self.daemon = Daemon(hv.uri, self.base)
+        self.merges = True  # a test in which a merge cannot be made says False
         self.check_at_end = True  # a test that leaves the store broken on purpose says False
 
     # the daemon
@@ -56,8 +58,24 @@ class Lab:
         return varlink.call(self.daemon.socket, method, **parameters)
 
     def check(self):
-        """The laws hold, now, on disk and in libvirt."""
+        """The laws hold, now, on disk and in libvirt; merges are waited for, as far as the daemon runs."""
+        if self.merges and self.daemon.alive():
+            self.merged()
         laws.check_store(self.daemon.store, self.hv)
+
+    def merged(self):
+        """Waits until nothing is left that could be merged, and nobody is at work."""
+        until(lambda: not self.mergeable() and self.daemon.ready(), lambda: f"merged: {self.mergeable()}", 120.0)
+
+    def mergeable(self):
+        """Hidden images of all VMs over which there is just one, but for those outside. True while a merge changes
+        what is read."""
+        try:
+            return [path for root in glob.glob(os.path.join(glob.escape(self.daemon.store), "*/"))
+                    for path, above in laws.hidden(root).items()
+                    if len(above) == 1 and path.startswith(os.path.realpath(root) + "/")]
+        except (OSError, RuntimeError, SyntaxError):
+            return True
 
     # guests
 
@@ -82,6 +100,11 @@ class Lab:
                                     path=path, format=image_format, target=f"vd{chr(96 + order)}", order=order))
         return DOMAIN.format(name=PREFIX + name, emulator=EMULATOR, memory=memory, head=head,
                              disks="\n    ".join(rows), log=log or self.path(f"{name}.log"), devices=devices)
+
+    @staticmethod
+    def domain_name(name):
+        """What the domain of domain_xml(name, ...) is called."""
+        return PREFIX + name
 
     def define(self, xml):
         """Defines a domain the way an admin would, past vmsnap."""

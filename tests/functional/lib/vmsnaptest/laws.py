@@ -45,6 +45,8 @@ def _check_vm(root, hv):
     snapshots = [Document(path, root) for path in snapshot_files]
     problems += _check_documents(vm, snapshots)
     problems += _check_images(vm, snapshots)
+    if not problems:
+        problems += _check_hidden(vm)
     problems += _check_files(vm, snapshots)
     if hv:
         problems += check_domain(vm, hv)
@@ -127,6 +129,29 @@ def _check_chain(path, root):
             problems.append(f"{path}: what backs it is not there: {backing}")
             break
         path = backing
+    return problems
+
+
+def hidden(root):
+    """{path: [paths of the images over it]} of images that no document names and others need, of one VM."""
+    named, above = set(), {}
+    for name in glob.glob(os.path.join(glob.escape(root), "Virtual Machines/*.xml")) + \
+            glob.glob(os.path.join(glob.escape(root), "Snapshots/*.xml")):
+        for d in Document(name, root).disks:
+            named.add(os.path.realpath(d.path))
+            paths = disk.chain_paths(d.path)
+            for over, under in zip(paths, paths[1:]):
+                above.setdefault(under, set()).add(over)
+    return {path: sorted(over) for path, over in above.items() if path not in named}
+
+
+def _check_hidden(vm):
+    """Nobody may write to an image that others need."""
+    problems = []
+    for path in hidden(vm.root):
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+        if path.startswith(os.path.realpath(vm.root) + "/") and mode != 0o440:
+            problems.append(f"{path}: hidden, mode {mode:o}")
     return problems
 
 

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Block jobs by libvirt. */
+#include "daemon/hv-block.h"
+
+#include "daemon/hv-libvirt.h"
+#include "daemon/hv-monitor.h"
+
+#define PULL_SINCE 8002000 /* QEMU, as libvirt counts */
+
+const struct hv_block_ops *hv_block(struct hv *hv)
+{
+	return hv->ops->block;
+}
+
+static int block_commit(struct hv *hv, const struct guid *vm, const struct hv_block *what, struct err *reterr)
+{
+	unsigned int flags = VIR_DOMAIN_BLOCK_COMMIT_BANDWIDTH_BYTES | (what->top ? 0 : VIR_DOMAIN_BLOCK_COMMIT_ACTIVE);
+	_cleanup_call_ struct lv_call call = { 0 };
+	int r = lv_begin_domain(hv, vm, &call, reterr);
+
+	if (r < 0)
+		return r;
+	if (what->relative && what->top)
+		flags |= VIR_DOMAIN_BLOCK_COMMIT_RELATIVE;
+	if (virDomainBlockCommit(call.dom, what->target, what->base, what->top, (unsigned long)what->bandwidth, flags) < 0)
+		return lv_fail(&call, reterr, "cannot start to merge into '%s' in domain \"%s\"", what->base,
+			       call.name);
+	return 0;
+}
+
+static int block_pull(struct hv *hv, const struct guid *vm, const struct hv_block *what, struct err *reterr)
+{
+	unsigned int flags = VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES |
+			     (what->relative && what->base ? VIR_DOMAIN_BLOCK_REBASE_RELATIVE : 0);
+	_cleanup_call_ struct lv_call call = { 0 };
+	int r = lv_begin_domain(hv, vm, &call, reterr);
+
+	if (r < 0)
+		return r;
+	if (virDomainBlockRebase(call.dom, what->target, what->base, (unsigned long)what->bandwidth, flags) < 0)
+		return lv_fail(&call, reterr, "cannot start to merge into disk '%s' of domain \"%s\"", what->target,
+			       call.name);
+	return 0;
+}
+
+static int64_t version_part(json_t *version, const char *part)
+{
+	return json_integer_value(json_object_get(json_object_get(version, "qemu"), part));
+}
+
+/* The guest's own QEMU may be older than the one that is installed; it is asked, which marks
+ * the domain as tainted, only if that one would do. */
+static int block_can_pull(struct hv *hv, const struct guid *vm, struct err *reterr)
+{
+	_cleanup_call_ struct lv_call call = { 0 };
+	_cleanup_json_ json_t *version = NULL;
+	unsigned long installed = 0;
+	int r = lv_begin_domain(hv, vm, &call, reterr);
+
+	if (r < 0)
+		return r;
+	if (virConnectGetVersion(call.conn, &installed) < 0)
+		return lv_fail(&call, reterr, "cannot tell which QEMU runs domain \"%s\"", call.name);
+	if (installed < PULL_SINCE || !lv_is_qemu(call.lv))
+		return 0;
+	r = lv_monitor(&call, json_pack("{s:s}", "execute", "query-version"), -1, &version, reterr);
+	return r < 0 ? r : version_part(version, "major") * 1000000 + version_part(version, "minor") * 1000 >= PULL_SINCE;
+}
+
+/* libvirt sees to it that a job which may pivot, and no other, shows all as done. */
+static int block_status(struct hv *hv, const struct guid *vm, const char *target, struct hv_block_status *ret_status,
+			struct err *reterr)
+{
+	_cleanup_call_ struct lv_call call = { 0 };
+	virDomainBlockJobInfo info = { 0 };
+	int r = lv_begin_domain(hv, vm, &call, reterr);
+
+	if (r < 0)
+		return r;
+	r = virDomainGetBlockJobInfo(call.dom, target, &info, 0);
+	if (r < 0)
+		return lv_fail(&call, reterr, "cannot see the block job on disk '%s' of domain \"%s\"", target,
+			       call.name);
+	*ret_status = (struct hv_block_status){
+		.present = r > 0,
+		.ready = r > 0 && info.type == VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT && info.cur == info.end &&
+			 info.end > 0,
+		.done = (int64_t)info.cur,
+		.total = (int64_t)info.end,
+	};
+	return 0;
+}
+
+static int block_end(struct hv *hv, const struct guid *vm, const char *target, int pivot, struct err *reterr)
+{
+	_cleanup_call_ struct lv_call call = { 0 };
+	int r = lv_begin_domain(hv, vm, &call, reterr);
+
+	if (r < 0)
+		return r;
+	if (virDomainBlockJobAbort(call.dom, target, pivot ? VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT : 0) < 0) {
+		int early = pivot && lv_last_code() == VIR_ERR_BLOCK_COPY_ACTIVE;
+
+		r = lv_fail(&call, reterr, "cannot end the block job on disk '%s' of domain \"%s\"", target,
+			    call.name);
+		return early ? -EAGAIN : r;
+	}
+	return 0;
+}
+
+const struct hv_block_ops lv_block = {
+	.commit = block_commit,
+	.pull = block_pull,
+	.can_pull = block_can_pull,
+	.status = block_status,
+	.end = block_end,
+};

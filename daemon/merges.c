@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Merging that goes on by itself. */
+#include "daemon/merges.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/alloc.h"
+#include "common/fileio.h"
+#include "common/log.h"
+#include "common/timefmt.h"
+#include "daemon/catalog.h"
+#include "daemon/daemon.h"
+#include "daemon/op-merge.h"
+#include "daemon/pace.h"
+#include "daemon/worker.h"
+#include "layout/chain.h"
+
+#define ROOM_MARGIN (32LL << 20) /* bytes that a merge leaves to others */
+#define ROOM_LOOK_NSEC 500000000
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static char **stopped; /* VMs whose merging somebody cancelled */
+
+/* A VM to be looked at. */
+struct look {
+	struct daemon *daemon;
+	struct vmdir *dir;
+	struct guid vm;
+};
+
+static void look_free(void *arg)
+{
+	struct look *l = arg;
+
+	vmdir_free(l->dir);
+	cleanup_free(&l);
+}
+
+static int is_stopped(const struct guid *vm)
+{
+	int found;
+
+	pthread_mutex_lock(&lock);
+	found = strv_has(stopped, vm->s);
+	pthread_mutex_unlock(&lock);
+	return found;
+}
+
+static void set_stopped(const struct guid *vm, int value)
+{
+	pthread_mutex_lock(&lock);
+	if (value && !strv_has(stopped, vm->s))
+		strv_push(&stopped, xstrdup(vm->s));
+	for (size_t i = 0, n = strv_count(stopped); !value && i < n; i++) {
+		if (strcmp(stopped[i], vm->s) != 0)
+			continue;
+		free(stopped[i]);
+		stopped[i] = stopped[n - 1];
+		stopped[n - 1] = NULL;
+		break;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+/* ---- what is to be done next */
+
+/* The first merge that can be made now. Returns 1 with the plan and its index, 0 if there
+ * is none, or negative errno. */
+static int next_merge(struct machine *m, struct plan *ret_plan, size_t *ret_i, struct err *reterr)
+{
+	struct merges_input input = { 0 };
+	struct plan plan = { 0 };
+	int r = machine_refuse_foreign(m, reterr), found = 0;
+
+	if (!r)
+		r = merges_read(m, &input, reterr);
+	if (!r)
+		r = plan_make(&input.in, &plan, reterr);
+	for (size_t i = 0; !r && i < plan.n && !found; i++) {
+		found = plan.action[i].kind == PLAN_PULL || plan.action[i].kind == PLAN_COMMIT;
+		*ret_i = i;
+	}
+	merges_input_done(&input);
+	if (found)
+		*ret_plan = plan;
+	else
+		plan_done(&plan);
+	return r < 0 ? r : found;
+}
+
+/* The disk of the VM in whose chain path is; the first one if it is in none: then no
+ * guest is asked. *Borrowed* from m. */
+static const char *target_of(const struct machine *m, const char *path)
+{
+	for (size_t i = 0; i < m->cfg->n_disks; i++) {
+		_cleanup_free_ char *disk = machine_disk_path(m, &m->cfg->disks[i]);
+		_cleanup_(chain_done) struct chain chain = { NULL, 0 };
+
+		if (chain_read(disk, m->cfg->disks[i].format, &chain, NULL) < 0)
+			continue;
+		for (size_t k = 0; k < chain.n; k++)
+			if (strcmp(chain.image[k].path, path) == 0)
+				return m->cfg->disks[i].target;
+	}
+	return m->cfg->n_disks ? m->cfg->disks[0].target : "";
+}
+
+/* ---- the job */
+
+static int interrupted(struct job *job, struct err *reterr)
+{
+	int r = job_check(job, reterr);
+
+	return r < 0 || !job_interrupted(job) ? r : err_set(reterr, ERR_CANCELLED, -ECANCELED, "another job goes first");
+}
+
+/* Waits until there is room for what a merge needs at worst, and says so meanwhile. */
+static int wait_for_room(struct job *job, const char *dir, int64_t needed, struct err *reterr)
+{
+	_cleanup_free_ char *need = bytes_human(needed + ROOM_MARGIN);
+
+	for (;;) {
+		_cleanup_free_ char *have = NULL, *phase = NULL;
+		int64_t room;
+		int r = disk_free(dir, &room, reterr);
+
+		if (!r)
+			r = interrupted(job, reterr);
+		if (r < 0 || room >= needed + ROOM_MARGIN)
+			return r;
+		have = bytes_human(room);
+		phase = xasprintf("waiting for room: %s needed in '%s', %s free", need, dir, have);
+		job_phase(job, phase);
+		nanosleep(&(struct timespec){ .tv_nsec = ROOM_LOOK_NSEC }, NULL);
+	}
+}
+
+/* One merge. Returns 1 if there was one, 0 if nothing is left to do, or negative errno. */
+static int merge_next(struct look *l, struct job *job, struct err *reterr)
+{
+	_cleanup_machine_ struct machine *m = NULL;
+	_cleanup_(plan_done) struct plan plan = { 0 };
+	const struct plan_action *a;
+	_cleanup_free_ char *target = NULL, *dir = NULL;
+	int64_t began;
+	size_t i = 0;
+	int r = machine_open(l->daemon, l->dir, 0, &m, reterr);
+
+	if (!r)
+		r = machine_take_domain(m, reterr);
+	if (!r)
+		r = next_merge(m, &plan, &i, reterr);
+	if (r <= 0)
+		return r;
+	a = &plan.action[i];
+	target = xstrdup(target_of(m, a->dependant));
+	dir = path_dirname(a->kind == PLAN_COMMIT ? a->image : a->dependant);
+	r = wait_for_room(job, dir, a->needed, reterr);
+	began = time_now_usec();
+	if (!r)
+		r = merge_run(l->daemon, TAKE_PTR(m), target, a, job, reterr);
+	if (!r)
+		pace_add(a->copied, time_now_usec() - began);
+	return r < 0 ? r : 1;
+}
+
+/* Whether it is worth trying again at once: the guest started or stopped meanwhile. */
+static int guest_turned(const struct look *l, enum hv_state before)
+{
+	enum hv_state now = before;
+
+	ignore_result(hv_state(l->daemon->hv, &l->vm, &now, NULL)); /* then it did not, as far as we know */
+	return (before == HV_OFF) != (now == HV_OFF);
+}
+
+static int merge_body(struct job *job, void *arg, struct err *reterr)
+{
+	struct look *l = arg;
+
+	for (;;) {
+		_cleanup_err_ struct err err = ERR_INIT;
+		enum hv_state before = HV_OFF;
+		int r = op_recover(l->daemon, l->dir, job, &err);
+
+		if (!r)
+			r = hv_state(l->daemon->hv, &l->vm, &before, &err);
+		if (!r)
+			r = merge_next(l, job, &err);
+		if (r == 0)
+			return 0;
+		if (r == -ECANCELED && !job_cancelled(job))
+			return 0; /* whoever goes first comes back to it */
+		if (r < 0 && r != -ENOSPC && !guest_turned(l, before))
+			return err_move(reterr, &err);
+		if (r < 0)
+			log_err(LOG_LEVEL_INFO, &err, "a merge is begun again");
+		if (r == -ENOSPC)
+			nanosleep(&(struct timespec){ .tv_nsec = ROOM_LOOK_NSEC }, NULL);
+		err_done(&err);
+		r = interrupted(job, &err);
+		if (r < 0)
+			return job_cancelled(job) ? err_move(reterr, &err) : 0;
+	}
+}
+
+/* ---- when */
+
+/* Quick worker. What cannot be merged is left as it is; why is said by who asks for it. */
+static void look_work(void *arg)
+{
+	struct look *l = arg;
+	_cleanup_machine_ struct machine *m = NULL;
+	_cleanup_job_ struct job *job = NULL;
+	_cleanup_(plan_done) struct plan plan = { 0 };
+	_cleanup_free_ char *record = NULL;
+	_cleanup_err_ struct err err = ERR_INIT;
+	size_t i;
+	int r = catalog_dir(l->daemon->catalog, &l->vm, &l->dir, &err);
+
+	record = r < 0 ? NULL : vmdir_intent(l->dir);
+	if (!r)
+		r = path_exists(record) == 0 ? machine_open(l->daemon, l->dir, 0, &m, &err) : -EBUSY;
+	if (!r)
+		r = next_merge(m, &plan, &i, &err);
+	if (r > 0)
+		r = job_submit_giving_way(l->daemon->jobs, MERGE_OPERATION, l->vm.s, m->cfg->name, merge_body, l,
+					  look_free, &job, &err);
+	if (r < 0 && r != -EBUSY)
+		log_debug("VM %s: nothing is merged: %s", l->vm.s, err.message ? err.message : "");
+	if (!job)
+		look_free(l);
+}
+
+void merges_look(struct daemon *daemon, const struct guid *vm)
+{
+	struct look *l;
+
+	if (guid_is_none(vm) || is_stopped(vm))
+		return;
+	l = xcalloc(1, sizeof(*l));
+	l->daemon = daemon;
+	l->vm = *vm;
+	worker_run(daemon->quick, look_work, NULL, l);
+}
+
+static void look_all_work(void *arg)
+{
+	struct daemon *daemon = arg;
+	struct index_vm *vms;
+	size_t n;
+
+	if (catalog_vms(daemon->catalog, &vms, &n, NULL) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		merges_look(daemon, &vms[i].guid);
+	index_vms_free(vms, n);
+}
+
+void merges_look_all(struct daemon *daemon)
+{
+	worker_run(daemon->quick, look_all_work, NULL, daemon);
+}
+
+void merges_job_ended(struct daemon *daemon, const struct job_view *view)
+{
+	if (strcmp(view->operation, MERGE_OPERATION) == 0) {
+		if (view->state == JOB_CANCELLED)
+			set_stopped(&view->vm_id, 1);
+		return;
+	}
+	if (strcmp(view->operation, "snapshot delete") == 0)
+		set_stopped(&view->vm_id, 0);
+	merges_look(daemon, &view->vm_id);
+}

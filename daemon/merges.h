@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Merging goes on by itself: whatever hidden images a VM directory has that can be merged
+ * is found by the planner at start, after each operation and when a guest stops, and done
+ * by a job that gives way to all others. Nothing is remembered but the intent record of
+ * the merge under way; a job that somebody cancelled leaves a mark in memory, until the next start or
+ * the next deletion. */
+#ifndef DAEMON_MERGES_H
+#define DAEMON_MERGES_H
+
+#include "common/err.h"
+#include "common/guid.h"
+#include "daemon/job.h"
+#include "daemon/machine.h"
+#include "layout/plan.h"
+
+struct daemon;
+
+#define MERGE_OPERATION "merge" /* of the jobs */
+
+/* Looks at one VM, and starts a job if something can be merged. Returns at once. Any thread. */
+void merges_look(struct daemon *daemon, const struct guid *vm);
+
+/* Looks at all VMs. Returns at once. */
+void merges_look_all(struct daemon *daemon);
+
+/* A job has ended: what it left may be merged now. Main loop's thread. */
+void merges_job_ended(struct daemon *daemon, const struct job_view *view);
+
+/* All images of a VM and who names them, for the planner. */
+struct merges_input {
+	struct plan_input in; /* points into what follows */
+	struct plan_image *images;
+	struct plan_owner *owners;
+	const char **formats; /* of each image */
+	char **strings; /* all strings, *owned* */
+};
+
+/* Reads documents and image headers; ret_input is emptied by merges_input_done(). Returns 0 or
+ * negative errno (ERR_BAD_DATA, -ENOENT...: the picture is not whole, nothing may be merged). */
+_must_check_ int merges_read(const struct machine *m, struct merges_input *ret_input, struct err *reterr);
+
+/* Marks the images that chains of other VMs of the store go through. Returns 0 or negative errno. */
+_must_check_ int merges_mark_shared(const struct machine *m, struct merges_input *input, struct err *reterr);
+
+/* Empties it. Takes an empty one. */
+void merges_input_done(struct merges_input *input);
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The copying of a merge: by qemu-img while nobody has the images open, or by the
+ * running guest's QEMU. No limit in time: it ends when it is done, fails, or is asked to
+ * stop. */
+#include <string.h>
+#include <time.h>
+
+#include "common/alloc.h"
+#include "common/fileio.h"
+#include "daemon/daemon.h"
+#include "daemon/hv-block.h"
+#include "daemon/op-merge.h"
+#include "daemon/options.h"
+#include "layout/image-merge.h"
+
+#define LOOK_NSEC 50000000 /* between two looks at a block job */
+#define LOOKS_AFTER 40     /* at the headers once it is gone: they follow a moment later */
+
+static void wait_a_little(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = LOOK_NSEC }, NULL);
+}
+
+static int show_progress(void *arg, int64_t done, int64_t total)
+{
+	struct op *op = arg;
+
+	job_progress(op->job, done, total);
+	return job_interrupted(op->job);
+}
+
+/* Bytes in a second, 0: no limit. */
+static int64_t bandwidth(const struct op *op)
+{
+	return op->daemon->options ? op->daemon->options->merge_bandwidth * INT64_C(1024) : 0;
+}
+
+static int copy_off(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *image = op_path(op, "image"), *dependant = op_path(op, "dependant");
+	_cleanup_free_ char *backing = op_path(op, "backing");
+	_cleanup_free_ char *name = backing ? vmdir_backing_name(op->m->dir, dependant, backing) : NULL;
+
+	if (merge_is_commit(op))
+		return disk_commit(dependant, image, bandwidth(op), show_progress, op, reterr);
+	return disk_pull(dependant, name, intent_get(op->intent, "backing-format"), op_int(op, "copied-bytes", 0),
+			 show_progress, op, reterr);
+}
+
+/* ---- in the running guest */
+
+static int find_ops(const struct op *op, const struct hv_block_ops **ret_ops, struct err *reterr)
+{
+	*ret_ops = hv_block(op->daemon->hv);
+	if (*ret_ops)
+		return 0;
+	return err_full(reterr, ERR_REFUSED, -EOPNOTSUPP, op->m->cfg->name, NULL,
+			"It is merged when the VM is off", "this hypervisor cannot merge disks while a VM runs");
+}
+
+static int start_job(struct op *op, const struct hv_block_ops *ops, struct err *reterr)
+{
+	_cleanup_free_ char *image = op_path(op, "image"), *dependant = op_path(op, "dependant");
+	_cleanup_free_ char *backing = op_path(op, "backing");
+	const char *base = merge_is_commit(op) ? image : backing;
+	struct hv_block what = {
+		.target = intent_get(op->intent, "target"),
+		.top = merge_is_active(op) ? NULL : dependant,
+		.base = base,
+		.bandwidth = bandwidth(op),
+		.relative = base && vmdir_contains(op->m->dir, base),
+	};
+
+	if (merge_is_commit(op))
+		return ops->commit(op->daemon->hv, &op->m->dir->guid, &what, reterr);
+	return ops->pull(op->daemon->hv, &op->m->dir->guid, &what, reterr);
+}
+
+/* What the job was to do can be seen in the headers: 1 if it is done, 0 or negative errno.
+ * A commit of the working disk itself becomes ready instead. */
+static int is_done(const struct op *op, const char *image, const char *dependant, struct err *reterr)
+{
+	_cleanup_free_ char *child = op_path(op, "live-child");
+	int r;
+
+	if (merge_is_commit(op))
+		return child ? merge_is_over(child, image, reterr) : 0;
+	r = merge_is_over(dependant, image, reterr);
+	return r < 0 ? r : !r;
+}
+
+/* The job is gone. */
+static int check_copied(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *image = op_path(op, "image"), *dependant = op_path(op, "dependant");
+	_cleanup_free_ char *dir = path_dirname(dependant);
+	int64_t room = INT64_MAX;
+	int r = is_done(op, image, dependant, reterr);
+
+	for (int i = 0; r == 0 && i < LOOKS_AFTER; i++) {
+		wait_a_little();
+		r = is_done(op, image, dependant, reterr);
+	}
+	if (r != 0)
+		return r < 0 ? r : 0;
+	ignore_result(disk_free(dir, &room, NULL)); /* if it cannot be told the reason is another */
+	return err_full(reterr, ERR_BACKEND, room < op_int(op, "copied-bytes", 0) ? -ENOSPC : -EIO, op->m->cfg->name,
+			dependant, NULL, "QEMU could not merge '%s' and '%s'%s", dependant, image,
+			room < op_int(op, "copied-bytes", 0) ? ": there may be too little room for it" : "");
+}
+
+/* Until the job has ended or is ready. One that is ready is not given up. */
+static int await_job(struct op *op, const struct hv_block_ops *ops, struct err *reterr)
+{
+	const char *target = intent_get(op->intent, "target");
+
+	for (;;) {
+		struct hv_block_status status;
+		int r = ops->status(op->daemon->hv, &op->m->dir->guid, target, &status, reterr);
+
+		if (r < 0)
+			return r;
+		if (status.ready)
+			return 0;
+		if (!status.present)
+			return check_copied(op, reterr);
+		job_progress(op->job, status.done, status.total);
+		if (job_interrupted(op->job))
+			return err_set(reterr, ERR_CANCELLED, -ECANCELED, "the merge of disk '%s' of VM '%s' was stopped",
+				       target, op->m->cfg->name);
+		wait_a_little();
+	}
+}
+
+int merge_copy(struct op *op, struct err *reterr)
+{
+	const struct hv_block_ops *ops;
+	int r;
+
+	if (!merge_is_live(op))
+		return copy_off(op, reterr);
+	r = find_ops(op, &ops, reterr);
+	if (!r)
+		r = start_job(op, ops, reterr);
+	return r < 0 ? r : await_job(op, ops, reterr);
+}
+
+int merge_end_block_job(struct op *op, struct err *reterr)
+{
+	const struct hv_block_ops *ops = hv_block(op->daemon->hv);
+	const char *target = intent_get(op->intent, "target");
+
+	while (ops) {
+		struct hv_block_status status;
+		int r = machine_refresh(op->m, reterr);
+
+		if (r < 0 || !machine_is_active(op->m))
+			return r;
+		r = ops->status(op->daemon->hv, &op->m->dir->guid, target, &status, reterr);
+		if (r < 0)
+			return machine_refresh(op->m, NULL) == 0 && !machine_is_active(op->m) ? (err_done(reterr), 0) : r;
+		if (!status.present)
+			return 0;
+		ignore_result(ops->end(op->daemon->hv, &op->m->dir->guid, target, 0, NULL)); /* seen by its status */
+		wait_a_little();
+	}
+	return 0;
+}
+
+/* Not ready any more is no failure: the guest wrote. */
+static int change_over(struct op *op, const struct hv_block_ops *ops, struct err *reterr)
+{
+	const char *target = intent_get(op->intent, "target");
+
+	for (;;) {
+		_cleanup_err_ struct err err = ERR_INIT;
+		int r = ops->end(op->daemon->hv, &op->m->dir->guid, target, 1, &err);
+
+		if (r != -EAGAIN)
+			return r < 0 ? err_move(reterr, &err) : 0;
+		wait_a_little();
+	}
+}
+
+/* The guest stands still from before the change until the document says so: whichever
+ * of the two images a crash makes us take up again, they are the same. */
+int merge_pivot(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *record = vmdir_intent(op->m->dir);
+	const struct hv_block_ops *ops;
+	int r = find_ops(op, &ops, reterr);
+
+	if (!r)
+		r = machine_refresh(op->m, reterr);
+	if (!r && op->m->state == HV_RUNNING) {
+		intent_set(op->intent, "paused", "1");
+		r = intent_write(op->intent, record, reterr);
+		if (!r)
+			r = hv_suspend(op->daemon->hv, &op->m->dir->guid, reterr);
+	}
+	return r < 0 ? r : change_over(op, ops, reterr);
+}
+
+int merge_go_on(struct op *op, struct err *reterr)
+{
+	int r = op_flag(op, "paused") ? machine_refresh(op->m, reterr) : 0;
+
+	if (r < 0 || !op_flag(op, "paused") || op->m->state != HV_PAUSED)
+		return r;
+	return hv_resume(op->daemon->hv, &op->m->dir->guid, reterr);
+}
