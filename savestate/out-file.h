@@ -9,7 +9,7 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 
-/* tmp is PATH.tmp; both *owned*. */
+/* tmp is PATH.tmp, or .NAME.tmp beside; both *owned*. */
 struct out_file {
 	int fd;
 	char *path, *tmp;
@@ -23,6 +23,9 @@ struct out_file {
 /* Makes PATH.tmp, mode 0600, anew (what a crash left under that name is removed).
  * Returns 0 or negative errno. */
 _must_check_ int out_file_open(struct out_file *out, const char *path, struct err *reterr);
+
+/* The same under the name .NAME.tmp in the same directory. */
+_must_check_ int out_file_open_hidden(struct out_file *out, const char *path, struct err *reterr);
 
 /* Writes len bytes at an offset. Returns 0 or negative errno. */
 _must_check_ int out_file_write(const struct out_file *out, const void *data, size_t len, uint64_t offset,
