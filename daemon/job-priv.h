@@ -20,7 +20,7 @@ struct job_watch {
 struct job {
 	struct jobs *jobs;
 	struct job_view v; /* guarded by jobs->lock, as all that follows */
-	int refs, cancelled, told_end;
+	int refs, cancelled, told_end, yields;
 	unsigned notified;
 	char **keys;
 	struct {

@@ -75,7 +75,8 @@ void job_unref(struct job *job)
 static struct job *holder_of(struct jobs *jobs, const char *key)
 {
 	for (size_t i = 0; i < jobs->n; i++)
-		if (jobs->list[i]->v.state <= JOB_RUNNING && strv_has(jobs->list[i]->keys, key))
+		if (jobs->list[i]->v.state <= JOB_RUNNING && !(jobs->list[i]->yields && jobs->list[i]->cancelled) &&
+		    strv_has(jobs->list[i]->keys, key))
 			return jobs->list[i];
 	return NULL;
 }
@@ -98,6 +99,24 @@ static int refuse_busy(struct jobs *jobs, const char *key, const char *vm, struc
 	if (strv_has(jobs->holds, key)) {
 		return err_full(reterr, ERR_BUSY, -EBUSY, vm, NULL, "Try again", "VM '%s' is busy: its configuration is being changed", vm);
 	}
+	return 0;
+}
+
+/* Lock held. Asks jobs that hold key and give way to end; another wants the VM. */
+static void push_aside(struct jobs *jobs, const char *key)
+{
+	for (size_t i = 0; i < jobs->n; i++)
+		if (jobs->list[i]->yields && jobs->list[i]->v.state <= JOB_RUNNING && strv_has(jobs->list[i]->keys, key))
+			jobs->list[i]->cancelled = 1;
+}
+
+/* Lock held. 1 if a job that gives way is at work on key, or (queued: 1) will be. */
+static int still_yielding(struct jobs *jobs, const char *key, int queued)
+{
+	for (size_t i = 0; i < jobs->n; i++)
+		if (jobs->list[i]->yields && strv_has(jobs->list[i]->keys, key) &&
+		    (jobs->list[i]->v.state == JOB_RUNNING || (queued && jobs->list[i]->v.state == JOB_QUEUED)))
+			return 1;
 	return 0;
 }
 
@@ -220,6 +239,8 @@ static void job_work(void *arg)
 	set_state(job, JOB_RUNNING);
 	job->v.version++;
 	announce(job->jobs);
+	while (!job->yields && still_yielding(job->jobs, job->keys[0], 0)) /* one in the queue ends before it begins */
+		pthread_cond_wait(&job->jobs->ended, &job->jobs->lock);
 	pthread_mutex_unlock(&job->jobs->lock);
 	r = job_check(job, &err);
 	if (!r)
@@ -246,14 +267,18 @@ static struct job *job_new(struct jobs *jobs, const char *operation, const char 
 	return job;
 }
 
-int job_submit(struct jobs *jobs, const char *operation, const char *key, const char *vm, job_fn fn, void *arg,
-	       void (*free_arg)(void *arg), struct job **ret_job, struct err *reterr)
+static int submit(struct jobs *jobs, const char *operation, const char *key, const char *vm, int yields, job_fn fn,
+		  void *arg, void (*free_arg)(void *arg), struct job **ret_job, struct err *reterr)
 {
 	struct job *job;
 	int r;
 
 	pthread_mutex_lock(&jobs->lock);
+	if (!yields)
+		push_aside(jobs, key);
 	r = refuse_busy(jobs, key, vm, reterr);
+	if (!r && yields && still_yielding(jobs, key, 1))
+		r = err_set(reterr, ERR_BUSY, -EBUSY, "a job of VM '%s' that can wait has not ended yet", vm);
 	if (!r && (jobs->stopping || jobs_active(jobs) >= jobs->max_jobs))
 		r = err_set(reterr, ERR_LIMIT, -EAGAIN,
 			    jobs->stopping ? "vmsnapd is stopping" : "%d jobs are under way, no more are taken",
@@ -263,6 +288,7 @@ int job_submit(struct jobs *jobs, const char *operation, const char *key, const 
 		return r;
 	}
 	job = job_new(jobs, operation, key, vm);
+	job->yields = yields;
 	job->fn = fn;
 	job->arg = arg;
 	job->free_arg = free_arg;
@@ -273,6 +299,18 @@ int job_submit(struct jobs *jobs, const char *operation, const char *key, const 
 	*ret_job = job;
 	worker_run(jobs->pool, job_work, NULL, job);
 	return 0;
+}
+
+int job_submit(struct jobs *jobs, const char *operation, const char *key, const char *vm, job_fn fn, void *arg,
+	       void (*free_arg)(void *arg), struct job **ret_job, struct err *reterr)
+{
+	return submit(jobs, operation, key, vm, 0, fn, arg, free_arg, ret_job, reterr);
+}
+
+int job_submit_yielding(struct jobs *jobs, const char *operation, const char *key, const char *vm, job_fn fn,
+			void *arg, void (*free_arg)(void *arg), struct job **ret_job, struct err *reterr)
+{
+	return submit(jobs, operation, key, vm, 1, fn, arg, free_arg, ret_job, reterr);
 }
 
 int job_claim(struct job *job, const char *key, struct err *reterr)
@@ -296,7 +334,12 @@ int jobs_hold(struct jobs *jobs, const char *key, const char *vm, struct err *re
 	int r;
 
 	pthread_mutex_lock(&jobs->lock);
+	push_aside(jobs, key);
 	r = refuse_busy(jobs, key, vm, reterr);
+	while (!r && still_yielding(jobs, key, 0)) {
+		pthread_cond_wait(&jobs->ended, &jobs->lock);
+		r = refuse_busy(jobs, key, vm, reterr);
+	}
 	if (!r)
 		strv_push(&jobs->holds, xstrdup(key));
 	pthread_mutex_unlock(&jobs->lock);

@@ -55,11 +55,18 @@ void jobs_free(struct jobs *jobs);
 _must_check_ int job_submit(struct jobs *jobs, const char *operation, const char *key, const char *vm, job_fn fn,
 			    void *arg, void (*free_arg)(void *arg), struct job **ret_job, struct err *reterr);
 
+/* As job_submit(), for work that can wait: the job gives way. Whoever else wants the VM
+ * cancels it and begins when it has ended; it must look at job_cancelled() often. */
+_must_check_ int job_submit_yielding(struct jobs *jobs, const char *operation, const char *key, const char *vm,
+				     job_fn fn, void *arg, void (*free_arg)(void *arg), struct job **ret_job,
+				     struct err *reterr);
+
 /* Holds a further key for the rest of the job (a VM whose GUID became known).
  * Returns 0 or -EBUSY. */
 _must_check_ int job_claim(struct job *job, const char *key, struct err *reterr);
 
-/* Holds a key for a moment without a job (short changes by rpc). Returns 0 or -EBUSY. */
+/* Holds a key for a moment without a job (short changes by rpc); waits for a job that
+ * gives way. Returns 0 or -EBUSY. */
 _must_check_ int jobs_hold(struct jobs *jobs, const char *key, const char *vm, struct err *reterr);
 
 /* Ends jobs_hold(). */

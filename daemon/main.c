@@ -19,6 +19,7 @@
 #include "daemon/loop.h"
 #include "daemon/op.h"
 #include "daemon/options.h"
+#include "daemon/packing.h"
 #include "daemon/pauses.h"
 #include "daemon/recover.h"
 #include "daemon/rpc-request.h"
@@ -126,6 +127,8 @@ static void on_job_finished(void *arg, const struct job_view *view)
 	/* what it could not settle itself is tried at once, not at the next start: its guest may be paused */
 	if (view->state > JOB_DONE && strcmp(view->operation, "recover") != 0 && !p->stopping)
 		recover_start(&p->daemon);
+	if (!p->stopping)
+		packing_after(&p->daemon, view);
 	if (jobs_active(p->daemon.jobs) == 0)
 		malloc_trim(0);
 }
@@ -211,6 +214,7 @@ static int run(struct program *p, struct err *reterr)
 	if (r < 0)
 		return r;
 	log_info("vmsnapd " VERSION " serves '%s' on %s", p->options.store, p->options.socket);
+	packing_start(&p->daemon);
 	activation_notify("READY=1");
 	return loop_run(reterr);
 }

@@ -31,6 +31,15 @@ char *packed_name(const char *bin)
 	return xasprintf("%sz", bin);
 }
 
+char *packed_or_flat(const char *bin)
+{
+	_cleanup_free_ char *packed = packed_name(bin);
+
+	if (path_exists(bin) == 0 && path_exists(packed) == 1)
+		return TAKE_PTR(packed);
+	return xstrdup(bin);
+}
+
 struct packed *packed_free(struct packed *packed)
 {
 	if (packed) {

@@ -14,6 +14,10 @@
 /* Name of the packed file to that of a .bin. Returns it *owned*. */
 char *packed_name(const char *bin);
 
+/* Which of the two is there and counts: bin, or its packed_name() if only that is there. If
+ * neither is, bin. Returns it *owned*. */
+char *packed_or_flat(const char *bin);
+
 struct packed;
 
 /* Opens one that is to be of the save state of info (*borrowed* during the call): all
