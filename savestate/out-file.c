@@ -3,6 +3,8 @@
 #include "savestate/out-file.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 
 #include "common/alloc.h"
 #include "common/fileio.h"
@@ -52,6 +54,11 @@ int out_file_write(const struct out_file *out, const void *data, size_t len, uin
 		offset += (uint64_t)n;
 	}
 	return 0;
+}
+
+int out_file_clone(const struct out_file *out, int fd)
+{
+	return ioctl(out->fd, FICLONE, fd) == 0;
 }
 
 int out_file_sync(const struct out_file *out, struct err *reterr)

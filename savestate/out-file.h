@@ -31,6 +31,10 @@ _must_check_ int out_file_open_hidden(struct out_file *out, const char *path, st
 _must_check_ int out_file_write(const struct out_file *out, const void *data, size_t len, uint64_t offset,
 				struct err *reterr);
 
+/* Makes an empty one share all blocks of the file at fd (*borrowed*), where the file system can
+ * (reflink): what is written afterwards goes elsewhere. Returns 1 if it did, 0 if it cannot. */
+int out_file_clone(const struct out_file *out, int fd);
+
 /* Makes what was written durable. Returns 0 or negative errno. */
 _must_check_ int out_file_sync(const struct out_file *out, struct err *reterr);
 
