@@ -73,6 +73,16 @@ int job_cancelled(struct job *job)
 	return cancelled;
 }
 
+int job_interrupted(struct job *job)
+{
+	int interrupted;
+
+	pthread_mutex_lock(&job->jobs->lock);
+	interrupted = job->cancelled || job->asked;
+	pthread_mutex_unlock(&job->jobs->lock);
+	return interrupted;
+}
+
 int job_check(struct job *job, struct err *reterr)
 {
 	if (!job_cancelled(job))

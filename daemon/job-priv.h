@@ -20,7 +20,9 @@ struct job_watch {
 struct job {
 	struct jobs *jobs;
 	struct job_view v; /* guarded by jobs->lock, as all that follows */
-	int refs, cancelled, told_end, yields;
+	int refs, cancelled, told_end;
+	int gives_way; /* it ends for another job of its VM that asks it to */
+	int asked;     /* it was */
 	unsigned notified;
 	char **keys;
 	struct {
@@ -36,7 +38,7 @@ struct job {
 struct jobs {
 	pthread_mutex_t lock; /* recursive */
 	pthread_cond_t ended;
-	struct worker_pool *pool;
+	struct worker_pool *pool, *giving_way;
 	struct job **list;
 	size_t n;
 	char **holds;

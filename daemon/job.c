@@ -12,6 +12,7 @@
 #include "daemon/worker.h"
 
 #define KEEP_FINISHED 64
+#define GIVING_WAY_THREADS 2
 
 const char *job_state_name(enum job_state state)
 {
@@ -72,20 +73,48 @@ void job_unref(struct job *job)
 		job_destroy(job);
 }
 
+/* The job that holds key; one that gives way only if there is no other. */
 static struct job *holder_of(struct jobs *jobs, const char *key)
 {
+	struct job *found = NULL;
+
 	for (size_t i = 0; i < jobs->n; i++)
-		if (jobs->list[i]->v.state <= JOB_RUNNING && !(jobs->list[i]->yields && jobs->list[i]->cancelled) &&
-		    strv_has(jobs->list[i]->keys, key))
-			return jobs->list[i];
-	return NULL;
+		if (jobs->list[i]->v.state <= JOB_RUNNING && strv_has(jobs->list[i]->keys, key) &&
+		    (!found || found->gives_way))
+			found = jobs->list[i];
+	return found;
+}
+
+/* Lock held. Asks those that hold key and give way to stop. Returns the number of them
+ * that are running still. */
+static int ask_way(struct jobs *jobs, const struct job *asker, const char *key)
+{
+	int running = 0;
+
+	for (size_t i = 0; i < jobs->n; i++) {
+		struct job *job = jobs->list[i];
+
+		if (job == asker || !job->gives_way || job->v.state > JOB_RUNNING || !strv_has(job->keys, key))
+			continue;
+		job->asked = 1;
+		running += job->v.state == JOB_RUNNING;
+	}
+	return running;
+}
+
+/* Lock held (once). Waits until nobody who gives way works on what job holds. */
+static void wait_for_way(struct job *job)
+{
+	for (char **key = job->keys; !job->gives_way && key && *key; key++)
+		while (ask_way(job->jobs, job, *key) > 0)
+			pthread_cond_wait(&job->jobs->ended, &job->jobs->lock);
 }
 
 static int refuse_busy(struct jobs *jobs, const char *key, const char *vm, struct err *reterr)
 {
 	struct job *job = holder_of(jobs, key);
 
-	if (job) {
+	if (job && (!job->gives_way || strv_has(jobs->holds, key))) {
 		int r = err_set(reterr, ERR_BUSY, -EBUSY, "VM '%s' is busy: job %s (%s%s%s) holds it", vm, job->v.id,
 				job->v.operation, job->v.phase ? ", " : "", job->v.phase ? job->v.phase : "");
 
@@ -99,24 +128,6 @@ static int refuse_busy(struct jobs *jobs, const char *key, const char *vm, struc
 	if (strv_has(jobs->holds, key)) {
 		return err_full(reterr, ERR_BUSY, -EBUSY, vm, NULL, "Try again", "VM '%s' is busy: its configuration is being changed", vm);
 	}
-	return 0;
-}
-
-/* Lock held. Asks jobs that hold key and give way to end; another wants the VM. */
-static void push_aside(struct jobs *jobs, const char *key)
-{
-	for (size_t i = 0; i < jobs->n; i++)
-		if (jobs->list[i]->yields && jobs->list[i]->v.state <= JOB_RUNNING && strv_has(jobs->list[i]->keys, key))
-			jobs->list[i]->cancelled = 1;
-}
-
-/* Lock held. 1 if a job that gives way is at work on key, or (queued: 1) will be. */
-static int still_yielding(struct jobs *jobs, const char *key, int queued)
-{
-	for (size_t i = 0; i < jobs->n; i++)
-		if (jobs->list[i]->yields && strv_has(jobs->list[i]->keys, key) &&
-		    (jobs->list[i]->v.state == JOB_RUNNING || (queued && jobs->list[i]->v.state == JOB_QUEUED)))
-			return 1;
 	return 0;
 }
 
@@ -233,17 +244,17 @@ static void job_work(void *arg)
 {
 	struct job *job = arg;
 	_cleanup_err_ struct err err = ERR_INIT;
-	int r;
+	int given_way, r;
 
 	pthread_mutex_lock(&job->jobs->lock);
+	wait_for_way(job);
 	set_state(job, JOB_RUNNING);
+	given_way = job->asked;
 	job->v.version++;
 	announce(job->jobs);
-	while (!job->yields && still_yielding(job->jobs, job->keys[0], 0)) /* one in the queue ends before it begins */
-		pthread_cond_wait(&job->jobs->ended, &job->jobs->lock);
 	pthread_mutex_unlock(&job->jobs->lock);
 	r = job_check(job, &err);
-	if (!r)
+	if (!r && !given_way)
 		r = job->fn(job, job->arg, &err);
 	finish(job, r, &err);
 	job_unref(job);
@@ -267,19 +278,35 @@ static struct job *job_new(struct jobs *jobs, const char *operation, const char 
 	return job;
 }
 
-static int submit(struct jobs *jobs, const char *operation, const char *key, const char *vm, int yields, job_fn fn,
-		  void *arg, void (*free_arg)(void *arg), struct job **ret_job, struct err *reterr)
+/* Lock held. 1 if no more jobs of that sort are taken. */
+static int is_full(struct jobs *jobs, int gives_way)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < jobs->n; i++)
+		n += jobs->list[i]->v.state <= JOB_RUNNING && !jobs->list[i]->gives_way;
+	return jobs->stopping || (!gives_way && n >= jobs->max_jobs);
+}
+
+/* What is to be run; the parameters of job_submit(). */
+struct submission {
+	const char *operation, *key, *vm;
+	job_fn fn;
+	void *arg;
+	void (*free_arg)(void *arg);
+	int gives_way;
+};
+
+static int submit(struct jobs *jobs, const struct submission *s, struct job **ret_job, struct err *reterr)
 {
 	struct job *job;
 	int r;
 
 	pthread_mutex_lock(&jobs->lock);
-	if (!yields)
-		push_aside(jobs, key);
-	r = refuse_busy(jobs, key, vm, reterr);
-	if (!r && yields && still_yielding(jobs, key, 1))
-		r = err_set(reterr, ERR_BUSY, -EBUSY, "a job of VM '%s' that can wait has not ended yet", vm);
-	if (!r && (jobs->stopping || jobs_active(jobs) >= jobs->max_jobs))
+	r = refuse_busy(jobs, s->key, s->vm, reterr);
+	if (!r && s->gives_way && holder_of(jobs, s->key))
+		r = err_set(reterr, ERR_BUSY, -EBUSY, "VM '%s' is being worked on already", s->vm);
+	if (!r && is_full(jobs, s->gives_way))
 		r = err_set(reterr, ERR_LIMIT, -EAGAIN,
 			    jobs->stopping ? "vmsnapd is stopping" : "%d jobs are under way, no more are taken",
 			    jobs->max_jobs);
@@ -287,30 +314,36 @@ static int submit(struct jobs *jobs, const char *operation, const char *key, con
 		pthread_mutex_unlock(&jobs->lock);
 		return r;
 	}
-	job = job_new(jobs, operation, key, vm);
-	job->yields = yields;
-	job->fn = fn;
-	job->arg = arg;
-	job->free_arg = free_arg;
+	job = job_new(jobs, s->operation, s->key, s->vm);
+	job->fn = s->fn;
+	job->arg = s->arg;
+	job->free_arg = s->free_arg;
+	job->gives_way = s->gives_way;
+	if (!s->gives_way)
+		ignore_result(ask_way(jobs, job, s->key)); /* waited for by the worker */
 	jobs->list = xreallocarray(jobs->list, jobs->n + 1, sizeof(*jobs->list));
 	jobs->list[jobs->n++] = job;
 	announce(jobs);
 	pthread_mutex_unlock(&jobs->lock);
 	*ret_job = job;
-	worker_run(jobs->pool, job_work, NULL, job);
+	worker_run(s->gives_way ? jobs->giving_way : jobs->pool, job_work, NULL, job);
 	return 0;
 }
 
 int job_submit(struct jobs *jobs, const char *operation, const char *key, const char *vm, job_fn fn, void *arg,
 	       void (*free_arg)(void *arg), struct job **ret_job, struct err *reterr)
 {
-	return submit(jobs, operation, key, vm, 0, fn, arg, free_arg, ret_job, reterr);
+	struct submission s = { operation, key, vm, fn, arg, free_arg, 0 };
+
+	return submit(jobs, &s, ret_job, reterr);
 }
 
-int job_submit_yielding(struct jobs *jobs, const char *operation, const char *key, const char *vm, job_fn fn,
-			void *arg, void (*free_arg)(void *arg), struct job **ret_job, struct err *reterr)
+int job_submit_giving_way(struct jobs *jobs, const char *operation, const char *key, const char *vm, job_fn fn,
+			  void *arg, void (*free_arg)(void *arg), struct job **ret_job, struct err *reterr)
 {
-	return submit(jobs, operation, key, vm, 1, fn, arg, free_arg, ret_job, reterr);
+	struct submission s = { operation, key, vm, fn, arg, free_arg, 1 };
+
+	return submit(jobs, &s, ret_job, reterr);
 }
 
 int job_claim(struct job *job, const char *key, struct err *reterr)
@@ -334,9 +367,8 @@ int jobs_hold(struct jobs *jobs, const char *key, const char *vm, struct err *re
 	int r;
 
 	pthread_mutex_lock(&jobs->lock);
-	push_aside(jobs, key);
 	r = refuse_busy(jobs, key, vm, reterr);
-	while (!r && still_yielding(jobs, key, 0)) {
+	while (!r && ask_way(jobs, NULL, key) > 0) {
 		pthread_cond_wait(&jobs->ended, &jobs->lock);
 		r = refuse_busy(jobs, key, vm, reterr);
 	}
@@ -457,7 +489,10 @@ int jobs_new(int workers, int max_jobs, struct jobs **ret_jobs, struct err *rete
 	pthread_cond_init(&jobs->ended, NULL);
 	jobs->max_jobs = max_jobs;
 	r = worker_pool_new("job", workers, &jobs->pool, reterr);
+	if (!r)
+		r = worker_pool_new("merge", GIVING_WAY_THREADS, &jobs->giving_way, reterr);
 	if (r < 0) {
+		worker_pool_free(jobs->pool);
 		cleanup_free(&jobs);
 		return r;
 	}
@@ -471,6 +506,7 @@ void jobs_free(struct jobs *jobs)
 	if (!jobs)
 		return;
 	worker_pool_free(jobs->pool);
+	worker_pool_free(jobs->giving_way);
 	if (jobs->timer)
 		event_free(jobs->timer);
 	while (jobs->watches) {

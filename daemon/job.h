@@ -55,18 +55,19 @@ void jobs_free(struct jobs *jobs);
 _must_check_ int job_submit(struct jobs *jobs, const char *operation, const char *key, const char *vm, job_fn fn,
 			    void *arg, void (*free_arg)(void *arg), struct job **ret_job, struct err *reterr);
 
-/* As job_submit(), for work that can wait: the job gives way. Whoever else wants the VM
- * cancels it and begins when it has ended; it must look at job_cancelled() often. */
-_must_check_ int job_submit_yielding(struct jobs *jobs, const char *operation, const char *key, const char *vm,
-				     job_fn fn, void *arg, void (*free_arg)(void *arg), struct job **ret_job,
-				     struct err *reterr);
+/* As job_submit(), for long work that can be begun again: it has worker threads of its own,
+ * does not count for max_jobs, and gives way: whoever wants its VM is not refused as busy
+ * but waits until it has stopped at its next safe point. A busy VM is refused. */
+_must_check_ int job_submit_giving_way(struct jobs *jobs, const char *operation, const char *key, const char *vm,
+				       job_fn fn, void *arg, void (*free_arg)(void *arg), struct job **ret_job,
+				       struct err *reterr);
 
 /* Holds a further key for the rest of the job (a VM whose GUID became known).
  * Returns 0 or -EBUSY. */
 _must_check_ int job_claim(struct job *job, const char *key, struct err *reterr);
 
-/* Holds a key for a moment without a job (short changes by rpc); waits for a job that
- * gives way. Returns 0 or -EBUSY. */
+/* Holds a key for a moment without a job (short changes by rpc); waits for a job that gives
+ * way. Returns 0 or -EBUSY. */
 _must_check_ int jobs_hold(struct jobs *jobs, const char *key, const char *vm, struct err *reterr);
 
 /* Ends jobs_hold(). */
@@ -95,6 +96,9 @@ int job_cancelled(struct job *job);
 
 /* Fills reterr with ERR_CANCELLED and returns -ECANCELED if so, else 0. */
 _must_check_ int job_check(struct job *job, struct err *reterr);
+
+/* 1 if the job should stop: it was cancelled, or another one waits for its VM. Any thread. */
+int job_interrupted(struct job *job);
 
 /* Its id (*borrowed*). */
 const char *job_id(const struct job *job);

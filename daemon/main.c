@@ -124,11 +124,11 @@ static void on_job_finished(void *arg, const struct job_view *view)
 		log_info("job %s (%s of VM '%s'): %s", view->id, view->operation, view->vm,
 			 job_state_name(view->state));
 	catalog_add_job(p->daemon.catalog, &row);
+	if (!p->stopping)
+		packing_after(&p->daemon, view);
 	/* what it could not settle itself is tried at once, not at the next start: its guest may be paused */
 	if (view->state > JOB_DONE && strcmp(view->operation, "recover") != 0 && !p->stopping)
 		recover_start(&p->daemon);
-	if (!p->stopping)
-		packing_after(&p->daemon, view);
 	if (jobs_active(p->daemon.jobs) == 0)
 		malloc_trim(0);
 }

@@ -70,8 +70,9 @@ static int pack_due(const struct packing *p, struct job *job, int *ret_found, st
 		*ret_found = 1;
 		if (!job)
 			continue;
-		r = job_check(job, reterr);
-		if (r >= 0 && savestate_pack(p->dir, cfg, 1, job, &err) < 0 && !job_cancelled(job)) {
+		if (job_interrupted(job))
+			return 0; /* the job that it gives way to is an occasion to go on */
+		if (savestate_pack(p->dir, cfg, 1, job, &err) < 0 && !job_interrupted(job)) {
 			_cleanup_free_ char *text = err_text(&err);
 
 			job_warn(job, "the memory of snapshot '%s' stays as it is: %s", cfg->name, text);
@@ -102,7 +103,7 @@ static void look_at(struct daemon *daemon, const struct index_vm *vm)
 	p->dir = vmdir_new(vm->root, &vm->guid);
 	r = pack_due(p, NULL, &found, &err);
 	if (r >= 0 && found)
-		r = job_submit_yielding(daemon->jobs, OPERATION, vm->guid.s, vm->name, body, p, packing_free, &job, &err);
+		r = job_submit_giving_way(daemon->jobs, OPERATION, vm->guid.s, vm->name, body, p, packing_free, &job, &err);
 	if (r < 0)
 		log_debug("VM %s: nothing is packed now: %s", vm->guid.s, err.message);
 	if (r < 0 || !found)
@@ -145,6 +146,7 @@ void packing_start(struct daemon *daemon)
 void packing_after(struct daemon *daemon, const struct job_view *view)
 {
 	/* what ours could not do it cannot do now either; and unpacking is somebody's wish */
-	if (!guid_is_none(&view->vm_id) && strncmp(view->operation, "savestate ", strlen("savestate ")) != 0)
+	if (!guid_is_none(&view->vm_id) && strcmp(view->operation, OPERATION) != 0 &&
+	    strcmp(view->operation, "savestate unpack") != 0)
 		start(daemon, &view->vm_id);
 }

@@ -14,7 +14,7 @@
 static int tell_job(void *arg, uint64_t done, uint64_t total)
 {
 	job_progress(arg, (int64_t)done, (int64_t)total);
-	return job_cancelled(arg);
+	return job_interrupted(arg);
 }
 
 /* Room for both forms at once. */

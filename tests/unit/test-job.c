@@ -259,93 +259,6 @@ static void test_hold(void **state _unused_)
 	rig_free(rig);
 }
 
-/* Work that can wait: until somebody else wants the VM. Then it still takes its time. */
-static int yielding_body(struct job *job, void *arg, struct err *reterr)
-{
-	struct gate *g = arg;
-
-	pthread_mutex_lock(&g->lock);
-	g->entered++;
-	pthread_cond_broadcast(&g->wake);
-	pthread_mutex_unlock(&g->lock);
-	while (!job_cancelled(job))
-		sched_yield();
-	pthread_mutex_lock(&g->lock);
-	while (!g->open)
-		pthread_cond_wait(&g->wake, &g->lock);
-	pthread_mutex_unlock(&g->lock);
-	return job_check(job, reterr);
-}
-
-static struct job *submit_yielding(struct rig *rig, struct gate *gate, int *ret_r)
-{
-	_cleanup_err_ struct err err = ERR_INIT;
-	struct job *job = NULL;
-
-	*ret_r = job_submit_yielding(rig->jobs, "pack", KEY, "web", yielding_body, gate, free_gate, &job, &err);
-	return job;
-}
-
-static void test_gives_way(void **state _unused_)
-{
-	struct rig *rig = rig_new(3, 9);
-	struct gate slow = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
-	struct job *pack, *job, *none;
-	_cleanup_free_ char *holder = NULL;
-	int r;
-
-	pack = submit_yielding(rig, &slow, &r);
-	assert_int_equal(r, 0);
-	wait_entered(&slow, 1);
-	none = submit_yielding(rig, &slow, &r); /* for its like it does not */
-	assert_int_equal(r, -EBUSY);
-	assert_null(none);
-	job = submit(rig, KEY);
-	assert_int_equal(job_cancelled(pack), 1);
-	holder = jobs_holder(rig->jobs, KEY);
-	assert_string_equal(holder, job_id(job));
-	none = submit_yielding(rig, &slow, &r);
-	assert_null(none);
-	assert_int_equal(r, -EBUSY);
-	assert_int_equal(rig->gate.entered, 0); /* it waits for the other to end */
-	open_gate(&slow);
-	wait_entered(&rig->gate, 1);
-	assert_int_equal(state_of(pack), JOB_CANCELLED);
-	open_gate(&rig->gate);
-	run_until_finished(rig, 2);
-	assert_int_equal(state_of(job), JOB_DONE);
-	job_unref(pack);
-	job_unref(job);
-	rig_free(rig);
-}
-
-/* One that has not begun yet never does, also where there is one worker only. */
-static void test_gives_way_in_the_queue(void **state _unused_)
-{
-	struct rig *rig = rig_new(1, 9);
-	struct gate slow = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
-	struct job *first, *pack, *job;
-	_cleanup_err_ struct err err = ERR_INIT;
-	int r;
-
-	first = submit(rig, OTHER);
-	wait_entered(&rig->gate, 1);
-	pack = submit_yielding(rig, &slow, &r);
-	assert_int_equal(r, 0);
-	assert_ok(jobs_hold(rig->jobs, KEY, "web", &err), &err);
-	assert_int_equal(job_cancelled(pack), 1);
-	jobs_release(rig->jobs, KEY);
-	job = submit(rig, KEY);
-	open_gate(&rig->gate);
-	run_until_finished(rig, 3);
-	assert_int_equal(state_of(pack), JOB_CANCELLED);
-	assert_true(state_of(job) == JOB_DONE && slow.entered == 0);
-	job_unref(first);
-	job_unref(pack);
-	job_unref(job);
-	rig_free(rig);
-}
-
 static void test_limit(void **state _unused_)
 {
 	struct rig *rig = rig_new(1, 2);
@@ -581,7 +494,6 @@ int main(void)
 		cmocka_unit_test(test_busy_names_the_holder),
 		cmocka_unit_test(test_claim),
 		cmocka_unit_test(test_hold),
-		cmocka_unit_test(test_gives_way), cmocka_unit_test(test_gives_way_in_the_queue),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_cancel_before_start),
 		cmocka_unit_test(test_cancel_running),
