@@ -14,11 +14,11 @@ build=$here/build
 jobs=$(getconf _NPROCESSORS_ONLN)
 
 build_packages="autoconf automake binutils gcc libc6-dev make pkg-config libcmocka-dev libevent-dev libjansson-dev
-	libsqlite3-dev libvirt-dev libxml2-dev libxxhash-dev uuid-dev python3 python3-pytest"
+	libsqlite3-dev libvirt-dev libxml2-dev libxxhash-dev libzstd-dev uuid-dev python3 python3-pytest"
 # libvirt-daemon-system makes the user libvirt-qemu, without whom the embedded driver does not start as root
 run_packages="libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system qemu-system-x86 qemu-utils"
 check_packages="git libvirt-clients libxml2-utils man-db mandoc mount mtools ovmf procps socat swtpm
-	swtpm-tools systemd universal-ctags util-linux valgrind varlink-go xz-utils"
+	swtpm-tools systemd universal-ctags util-linux valgrind varlink-go xfsprogs xz-utils"
 
 say() {
 	printf '\n== %s\n' "$*"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* savestate info, verify, extract, diff. */
+/* savestate info, verify, extract, diff, pack, unpack. */
 #include <stdio.h>
 #include <string.h>
 
@@ -97,6 +97,7 @@ static void print_info(struct ctl *ctl _unused_, json_t *reply)
 	print_pair("Form", json_str(state, "form"));
 	print_pair_take("File", file_text(state, "path", "bytes", NULL));
 	print_pair_take("Memory file", file_text(state, "memoryPath", "memoryBytes", "memoryAllocatedBytes"));
+	print_pair("Packed", json_flag(state, "memoryPacked") ? "yes" : NULL);
 	print_pair_take("Parent", parent_text(state));
 	if (json_has(state, "chain"))
 		print_pair_take("Put together", xasprintf("from %lld save state%s", (long long)json_num(state, "chain"),
@@ -181,6 +182,35 @@ static int savestate_diff(struct ctl *ctl)
 	return call_job(ctl, "CompareSaveStates", params, print_difference);
 }
 
+static void print_packed(struct ctl *ctl, json_t *reply)
+{
+	_cleanup_free_ char *owner = owner_text(ctl);
+	json_t *state = json_member(reply, "saveState");
+	_cleanup_free_ char *disk = show_bytes(state, "memoryAllocatedBytes");
+
+	printf("Memory of %s is %s: %s on disk\n", owner, json_flag(state, "memoryPacked") ? "packed" : "flat",
+	       disk ? disk : "?");
+}
+
+static json_t *snapshot_params(const struct ctl *ctl)
+{
+	json_t *params = json_object();
+
+	param_text(params, "vm", args_word(ctl->args, 0));
+	param_text(params, "snapshot", args_word(ctl->args, 1));
+	return params;
+}
+
+static int savestate_pack(struct ctl *ctl)
+{
+	return call_job(ctl, "PackSaveState", snapshot_params(ctl), print_packed);
+}
+
+static int savestate_unpack(struct ctl *ctl)
+{
+	return call_job(ctl, "UnpackSaveState", snapshot_params(ctl), print_packed);
+}
+
 #define SAVED { "saved", NULL, 0, "the save state of the VM itself, which is saved" }
 
 static const struct option_row saved_options[] = {
@@ -203,5 +233,9 @@ const struct command savestate_commands[] = {
 	  "write the memory of a save state to a file" },
 	{ "savestate", "diff", "VM SNAPSHOT [OTHER]", 2, 3, saved_options, COMMAND_JOB, savestate_diff,
 	  "compare the memory of two save states" },
+	{ "savestate", "pack", "VM SNAPSHOT", 2, 2, NULL, COMMAND_JOB, savestate_pack,
+	  "compress the memory of a save state on disk" },
+	{ "savestate", "unpack", "VM SNAPSHOT", 2, 2, NULL, COMMAND_JOB, savestate_unpack,
+	  "make the memory of a save state flat again" },
 	{ NULL, NULL, NULL, 0, 0, NULL, 0, NULL, NULL },
 };

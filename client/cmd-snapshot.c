@@ -111,6 +111,13 @@ static int snapshot_list(struct ctl *ctl)
 	return query(ctl, "ListSnapshots", snapshot_params(ctl), print_list);
 }
 
+static char *memory_text(json_t *snapshot)
+{
+	_cleanup_free_ char *size = show_bytes(snapshot, "memoryBytes");
+
+	return xasprintf("%s%s", size ? size : "?", json_flag(snapshot, "packed") ? ", packed" : "");
+}
+
 static void print_snapshot(struct ctl *ctl _unused_, json_t *reply)
 {
 	json_t *snapshot = json_member(reply, "snapshot");
@@ -128,7 +135,7 @@ static void print_snapshot(struct ctl *ctl _unused_, json_t *reply)
 	print_pair("Level", json_str(snapshot, "level"));
 	print_pair_take("Guest paused", pause_text(snapshot));
 	if (json_num(snapshot, "memoryBytes") > 0)
-		print_pair_take("Memory", show_bytes(snapshot, "memoryBytes"));
+		print_pair_take("Memory", memory_text(snapshot));
 	print_pair_take("Disks", show_bytes(snapshot, "diskBytes"));
 	print_pair("Notes", json_str(snapshot, "notes"));
 	show_problems(json_member(snapshot, "problems"));

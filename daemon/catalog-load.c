@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/fileio.h"
 #include "daemon/catalog-priv.h"
+#include "savestate/packed.h"
 #include "xmlcfg/config.h"
 
 static int64_t disks_allocated(const struct vmdir *dir, const struct config *cfg)
@@ -24,7 +25,9 @@ static int64_t state_allocated(const struct vmdir *dir, const struct config *cfg
 	_cleanup_free_ char *vsv = cfg->state.vsv ? vmdir_resolve(dir, cfg->state.vsv) : NULL;
 	_cleanup_free_ char *bin = cfg->state.bin ? vmdir_resolve(dir, cfg->state.bin) : NULL;
 
-	return (vsv ? file_allocated(vsv) : 0) + (bin ? file_allocated(bin) : 0);
+	_cleanup_free_ char *memory = bin ? packed_or_flat(bin) : NULL;
+
+	return (vsv ? file_allocated(vsv) : 0) + (memory ? file_allocated(memory) : 0);
 }
 
 static void fill_snapshot(const struct vmdir *dir, const struct config *cfg, struct index_snapshot *row)

@@ -20,6 +20,7 @@
 #include "daemon/merges.h"
 #include "daemon/op.h"
 #include "daemon/options.h"
+#include "daemon/packing.h"
 #include "daemon/pauses.h"
 #include "daemon/recover.h"
 #include "daemon/rpc-request.h"
@@ -130,6 +131,8 @@ static void on_job_finished(void *arg, const struct job_view *view)
 		log_info("job %s (%s of VM '%s'): %s", view->id, view->operation, view->vm,
 			 job_state_name(view->state));
 	catalog_add_job(p->daemon.catalog, &row);
+	if (!p->stopping)
+		packing_after(&p->daemon, view);
 	/* what it could not settle itself is tried at once, not at the next start: its guest may be paused */
 	if (view->state > JOB_DONE && strcmp(view->operation, "recover") != 0 && !p->stopping)
 		recover_start(&p->daemon);
@@ -220,6 +223,7 @@ static int run(struct program *p, struct err *reterr)
 	if (r < 0)
 		return r;
 	log_info("vmsnapd " VERSION " serves '%s' on %s", p->options.store, p->options.socket);
+	packing_start(&p->daemon);
 	activation_notify("READY=1");
 	return loop_run(reterr);
 }

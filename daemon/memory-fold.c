@@ -9,6 +9,7 @@
 #include "common/fileio.h"
 #include "daemon/memory.h"
 #include "daemon/savestates.h"
+#include "savestate/packed.h"
 
 /* ---- who is concerned */
 
@@ -257,6 +258,14 @@ static int check_replaced(const struct fold *fold, const struct guid *snap, stru
 	return 0;
 }
 
+/* What was packed was the old one. */
+static int drop_packed(const struct fold *fold, struct err *reterr)
+{
+	_cleanup_free_ char *packed = packed_name(fold->bin);
+
+	return file_remove(packed, reterr);
+}
+
 static int update_document(struct op *op, const struct fold *fold, struct err *reterr)
 {
 	struct config *cfg = fold->cfg->kind == CONFIG_VM ? op->m->cfg : fold->cfg;
@@ -291,6 +300,8 @@ int memory_fold_finish(struct op *op, struct err *reterr)
 			r = check_replaced(&fold, &snap, reterr);
 		if (!r)
 			r = update_document(op, &fold, reterr);
+		if (!r)
+			r = drop_packed(&fold, reterr);
 	}
 	return r;
 }

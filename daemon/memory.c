@@ -14,6 +14,7 @@
 #include "daemon/daemon.h"
 #include "savestate/image.h"
 #include "savestate/join.h"
+#include "savestate/packed.h"
 #include "xmlcfg/domain.h"
 
 /* Save states that a new one may build on, one upon the other. */
@@ -121,6 +122,7 @@ int64_t memory_size(const struct config *cfg)
 int memory_is_whole(const char *path)
 {
 	_cleanup_free_ char *vsv = xasprintf("%s.vsv", path), *bin = xasprintf("%s.bin", path);
+	_cleanup_free_ char *packed = packed_name(bin);
 	_cleanup_vsv_ struct vsv *ours = NULL;
 	struct image_info info = { 0 };
 	struct stat st;
@@ -129,8 +131,9 @@ int memory_is_whole(const char *path)
 	if (vsv_is_ours(vsv, NULL) == 1) {
 		if (vsv_open(vsv, &ours, NULL) < 0)
 			return 0;
-		return !vsv_info(ours)->bin_size ||
-		       (stat(bin, &st) == 0 && (uint64_t)st.st_size == vsv_info(ours)->bin_size);
+		if (!vsv_info(ours)->bin_size)
+			return 1;
+		return stat(bin, &st) == 0 ? (uint64_t)st.st_size == vsv_info(ours)->bin_size : path_exists(packed) == 1;
 	}
 	whole = image_read(vsv, &info, NULL) == 0 && info.complete;
 	image_info_done(&info);
@@ -139,11 +142,13 @@ int memory_is_whole(const char *path)
 
 int memory_remove(const char *path, struct err *reterr)
 {
-	static const char *const suffix[] = { ".vsv", ".bin", ".vsv.tmp", ".bin.tmp" };
+	static const char *const name[] = { "%s/%s.vsv", "%s/%s.bin", "%s/%s.binz", "%s/%s.vsv.tmp", "%s/%s.bin.tmp",
+					    "%s/.%s.bin.tmp", "%s/.%s.binz.tmp" };
+	_cleanup_free_ char *dir = path_dirname(path);
 	int r = 0;
 
-	for (size_t i = 0; !r && i < ARRAY_SIZE(suffix); i++) {
-		_cleanup_free_ char *file = xasprintf("%s%s", path, suffix[i]);
+	for (size_t i = 0; !r && i < ARRAY_SIZE(name); i++) {
+		_cleanup_free_ char *file = xasprintf(name[i], dir, path_basename(path));
 
 		r = path_exists(file) == 0 ? 0 : file_remove(file, reterr);
 	}
@@ -171,7 +176,7 @@ int memory_link(const struct machine *m, const struct config *cfg, const char *t
 
 int memory_describe(const struct machine *m, const char *path, struct config *cfg, struct err *reterr)
 {
-	_cleanup_free_ char *vsv = xasprintf("%s.vsv", path), *bin = xasprintf("%s.bin", path);
+	_cleanup_free_ char *vsv = xasprintf("%s.vsv", path), *bin = xasprintf("%s.bin", path), *memory = NULL;
 	struct stat st;
 	int r;
 
@@ -183,7 +188,8 @@ int memory_describe(const struct machine *m, const char *path, struct config *cf
 		return r;
 	cfg->state.vsv = vmdir_store_path(m->dir, vsv);
 	cfg->state.vsv_size = st.st_size;
-	if (path_exists(bin) == 1)
+	memory = packed_or_flat(bin);
+	if (path_exists(memory) == 1)
 		cfg->state.bin = vmdir_store_path(m->dir, bin);
 	return 0;
 }

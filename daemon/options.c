@@ -32,6 +32,7 @@ static const struct key keys[] = {
 	STRING("observer-group", observer_group),
 	STRING("operator-group", operator_group),
 	STRING("admin-group", admin_group),
+	INT("pack-after", pack_after, 0, 36500),
 	INT("workers", workers, 1, 64),
 	INT("max-jobs", max_jobs, 1, 1024),
 	INT("merge-bandwidth", merge_bandwidth, 0, 1 << 30),

@@ -10,6 +10,7 @@
 struct options {
 	char *config_file; /* NULL: the default, which may be missing */
 	char *uri, *store, *socket;
+	int pack_after;    /* days after which the memory of a snapshot is packed; 0: never */
 	int workers;       /* jobs that run at once */
 	int max_connections, max_connections_per_user, max_jobs;
 	char *observer_group, *operator_group, *admin_group; /* NULL: none */

@@ -10,6 +10,7 @@
 #include "daemon/job.h"
 #include "daemon/memory-sink.h"
 #include "daemon/op.h"
+#include "daemon/savestates.h"
 #include "daemon/worker.h"
 #include "layout/store.h"
 
@@ -71,6 +72,8 @@ void recover_sweep(struct daemon *daemon)
 		memory_sink_release(list.entry[i].dir);
 	for (size_t i = 0; i < list.n && r >= 0; i++)
 		r = vmdir_sweep_temps(list.entry[i].dir, &err);
+	for (size_t i = 0; i < list.n && r >= 0; i++)
+		savestate_sweep(list.entry[i].dir);
 	store_list_done(&list);
 	if (r >= 0)
 		r = store_sweep_empty(store, &err);

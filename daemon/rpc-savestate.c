@@ -89,6 +89,27 @@ static int compare_body(struct job *job, void *arg, struct err *reterr)
 	return 0;
 }
 
+static int pack(struct job *job, struct request *req, int packed, struct err *reterr)
+{
+	_cleanup_config_ struct config *cfg = NULL;
+	int r = find_config(req, &cfg, reterr);
+
+	if (r >= 0)
+		r = savestate_pack(req->dir, cfg, packed, job, reterr);
+	catalog_touch(req->daemon->catalog, &req->vm.guid);
+	return r;
+}
+
+static int pack_body(struct job *job, void *arg, struct err *reterr)
+{
+	return pack(job, arg, 1, reterr);
+}
+
+static int unpack_body(struct job *job, void *arg, struct err *reterr)
+{
+	return pack(job, arg, 0, reterr);
+}
+
 static const struct request_kind get_kind = { .needs_vm = 1, .needs_snapshot = 1, .answer = view_answer };
 static const struct request_kind verify_kind = { .operation = "savestate verify", .needs_vm = 1, .needs_snapshot = 1,
 						 .body = verify_body, .answer = view_answer };
@@ -97,6 +118,11 @@ static const struct request_kind extract_kind = { .operation = "savestate extrac
 						  .answer = result_answer };
 static const struct request_kind compare_kind = { .operation = "savestate diff", .needs_vm = 1, .body = compare_body,
 						  .answer = result_answer };
+
+static const struct request_kind pack_kind = { .operation = "savestate pack", .needs_vm = 1, .needs_snapshot = 1,
+					       .body = pack_body, .answer = view_answer };
+static const struct request_kind unpack_kind = { .operation = "savestate unpack", .needs_vm = 1, .needs_snapshot = 1,
+						 .body = unpack_body, .answer = view_answer };
 
 #define METHOD(fn, kind)                                                     \
 	static void fn(struct rpc_call *call, json_t *params, void *ctx)     \
@@ -108,11 +134,15 @@ METHOD(get_save_state, get_kind)
 METHOD(verify_save_state, verify_kind)
 METHOD(extract_memory, extract_kind)
 METHOD(compare_save_states, compare_kind)
+METHOD(pack_save_state, pack_kind)
+METHOD(unpack_save_state, unpack_kind)
 
 const struct rpc_method rpc_savestate_methods[] = {
 	{ "GetSaveState", get_save_state },
 	{ "VerifySaveState", verify_save_state },
 	{ "ExtractMemory", extract_memory },
 	{ "CompareSaveStates", compare_save_states },
+	{ "PackSaveState", pack_save_state },
+	{ "UnpackSaveState", unpack_save_state },
 	{ NULL, NULL },
 };

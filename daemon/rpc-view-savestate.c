@@ -3,12 +3,14 @@
 #include "daemon/rpc-view-savestate.h"
 
 #include <inttypes.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "common/alloc.h"
 #include "common/fileio.h"
 #include "daemon/savestates.h"
 #include "savestate/image.h"
+#include "savestate/packed.h"
 #include "varlink/message.h"
 #include "xmlcfg/domain.h"
 
@@ -70,8 +72,9 @@ static void add_pages(json_t *obj, const struct vsv_info *info)
 }
 
 /* The memory file: there, and of the size that the .vsv says. */
-static void add_memory_file(json_t *obj, const char *path, const struct vsv_info *info)
+static void add_memory_file(json_t *obj, const char *bin, const struct vsv_info *info)
 {
+	_cleanup_free_ char *path = packed_or_flat(bin);
 	struct stat st;
 
 	json_object_set_new(obj, "memoryPath", vl_string(path));
@@ -81,7 +84,9 @@ static void add_memory_file(json_t *obj, const char *path, const struct vsv_info
 	}
 	add_number(obj, "memoryBytes", (uint64_t)st.st_size);
 	add_number(obj, "memoryAllocatedBytes", (uint64_t)file_allocated(path));
-	if ((uint64_t)st.st_size != info->bin_size)
+	if (strcmp(path, bin) != 0)
+		json_object_set_new(obj, "memoryPacked", json_true());
+	else if ((uint64_t)st.st_size != info->bin_size)
 		add_problem(obj, xasprintf("'%s' is damaged: it is not of %" PRIu64 " bytes", path, info->bin_size));
 }
 

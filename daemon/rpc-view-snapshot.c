@@ -8,6 +8,7 @@
 #include "daemon/rpc-view-disk.h"
 #include "daemon/rpc-view.h"
 #include "layout/tree.h"
+#include "savestate/packed.h"
 #include "varlink/message.h"
 #include "xmlcfg/config.h"
 
@@ -83,6 +84,11 @@ static int add_detail(const struct index_vm *vm, const struct guid *snap, json_t
 		json_object_set_new(obj, "level", json_string(cfg->capture.level));
 	if (cfg->capture.pause_usec >= 0)
 		json_object_set_new(obj, "pauseUSec", json_integer(cfg->capture.pause_usec));
+	if (cfg->state.bin) {
+		_cleanup_free_ char *bin = vmdir_resolve(dir, cfg->state.bin), *memory = packed_or_flat(bin);
+
+		json_object_set_new(obj, "packed", json_boolean(strcmp(bin, memory) != 0));
+	}
 	json_object_set_new(obj, "disks", view_disks(dir, cfg));
 	return 0;
 }

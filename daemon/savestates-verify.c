@@ -7,6 +7,7 @@
 #include "common/fileio.h"
 #include "common/stamp.h"
 #include "daemon/savestates.h"
+#include "savestate/packed.h"
 
 #define FROM_BACKUP "Restore the file from a backup of the VM directory"
 
@@ -92,8 +93,11 @@ static int verify_split(const struct vmdir *dir, const struct config *cfg, const
 	_cleanup_savestate_chain_ struct savestate_chain chain = { 0 };
 	int r = savestate_chain_open(dir, cfg->state.vsv, cfg->state.bin, &chain, reterr);
 
-	for (size_t i = 0; r >= 0 && i < chain.n; i++)
-		r = require_file(chain.files[i].bin, reterr);
+	for (size_t i = 0; r >= 0 && i < chain.n; i++) {
+		_cleanup_free_ char *memory = chain.files[i].bin ? packed_or_flat(chain.files[i].bin) : NULL;
+
+		r = require_file(memory, reterr);
+	}
 	if (r < 0)
 		return r;
 	job_phase(job, "reading memory and device state");

@@ -49,6 +49,19 @@ char *savestate_owner(const struct config *cfg);
 _must_check_ int savestate_verify(const struct vmdir *dir, const struct config *cfg, struct job *job,
 				  struct err *reterr);
 
+/* Packs the memory file of a document's save state (packed: 1), or unpacks it; what is so already is
+ * success. Phase, progress and cancelling by job. Returns 0 or negative errno (-ENOTSUP, ERR_REFUSED:
+ * it has no memory file; -ENOSPC, ERR_REFUSED: no room to unpack it; ERR_BAD_DATA). */
+_must_check_ int savestate_pack(const struct vmdir *dir, const struct config *cfg, int packed, struct job *job,
+				struct err *reterr);
+
+/* 1 if it has a memory file that is not packed, else 0. */
+int savestate_is_flat(const struct vmdir *dir, const struct config *cfg);
+
+/* Where a flat and a packed file of one memory are there, which a crash leaves, removes the
+ * packed one. Blocks; while no operation is under way. */
+void savestate_sweep(const struct vmdir *dir);
+
 /* Where extracted memory goes. */
 struct savestate_target {
 	const char *path; /* absolute, *borrowed*; made anew, mode 0600 */

@@ -12,8 +12,9 @@
 
 struct level {
 	struct vsv *vsv;
-	int bin;
-	char *bin_path;
+	int bin;               /* flat, or -1 */
+	struct packed *packed; /* or NULL */
+	char *bin_path;        /* of either */
 	uint32_t *map; /* its number of each block that is counted in, or VSV_NO_BLOCK */
 };
 
@@ -30,6 +31,7 @@ struct chain *chain_free(struct chain *chain)
 
 		vsv_free(level->vsv);
 		cleanup_close(&level->bin);
+		packed_free(level->packed);
 		free(level->bin_path);
 		free(level->map);
 	}
@@ -47,6 +49,27 @@ int chain_bin(const struct chain *chain, size_t level)
 	return chain->level[level].bin;
 }
 
+struct packed *chain_packed(const struct chain *chain, size_t level)
+{
+	return chain->level[level].packed;
+}
+
+/* Where there is no flat file: the packed one. What is missing then is the flat one. */
+static int open_packed(struct level *level, struct err *reterr)
+{
+	_cleanup_free_ char *path = packed_name(level->bin_path);
+	_cleanup_err_ struct err err = ERR_INIT;
+	int r = packed_open(path, vsv_info(level->vsv), &level->packed, &err);
+
+	if (r == -ENOENT)
+		return err_file(reterr, -ENOENT, level->bin_path, "cannot open memory file '%s'", level->bin_path);
+	if (r < 0)
+		return err_move(reterr, &err);
+	free(level->bin_path);
+	level->bin_path = TAKE_PTR(path);
+	return 0;
+}
+
 /* Opens the .bin file and compares its size. */
 static int open_bin(struct level *level, const char *path, struct err *reterr)
 {
@@ -60,6 +83,8 @@ static int open_bin(struct level *level, const char *path, struct err *reterr)
 				"save state '%s' needs a .bin file and none is named", vsv_path(level->vsv));
 	level->bin_path = xstrdup(path);
 	level->bin = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (level->bin < 0 && errno == ENOENT)
+		return open_packed(level, reterr);
 	if (level->bin < 0 || fstat(level->bin, &st) < 0)
 		return err_file(reterr, -errno, path, "cannot open memory file '%s'", path);
 	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != info->bin_size)
@@ -178,6 +203,7 @@ static int ask_level(const struct chain *chain, size_t l, uint32_t block, uint64
 			answered++;
 			if (states[i] == PAGE_DATA) {
 				refs[i].offset = own->offset + (page + i) * VSV_PAGE;
+				refs[i].rank = first + rank;
 				refs[i].hash = hashes[rank];
 			}
 		}
@@ -237,14 +263,31 @@ static size_t piece(const struct page_ref *refs, size_t n)
 	return i;
 }
 
+/* Reads n pages that lie in one piece. Returns how many bytes there were, or negative errno. */
+static ssize_t read_bytes(const struct level *level, const struct page_ref *refs, size_t n, uint8_t *buf,
+			  struct err *reterr)
+{
+	ssize_t got;
+
+	if (level->packed) {
+		int r = packed_read(level->packed, refs[0].rank, n, buf, reterr);
+
+		return r < 0 ? r : (ssize_t)(n * VSV_PAGE);
+	}
+	got = pread_all(level->bin, buf, n * VSV_PAGE, (off_t)refs[0].offset);
+	if (got < 0)
+		return err_file(reterr, (int)got, level->bin_path, "cannot read memory file '%s'", level->bin_path);
+	return got;
+}
+
 static int read_piece(const struct chain *chain, const struct page_ref *refs, size_t n, uint8_t *buf,
 		      struct err *reterr)
 {
 	const struct level *level = &chain->level[refs[0].level];
-	ssize_t got = pread_all(level->bin, buf, n * VSV_PAGE, (off_t)refs[0].offset);
+	ssize_t got = read_bytes(level, refs, n, buf, reterr);
 
 	if (got < 0)
-		return err_file(reterr, (int)got, level->bin_path, "cannot read memory file '%s'", level->bin_path);
+		return (int)got;
 	for (size_t i = 0; i < n; i++) {
 		struct page_hash hash;
 
@@ -254,8 +297,9 @@ static int read_piece(const struct chain *chain, const struct page_ref *refs, si
 				continue;
 		}
 		return err_full(reterr, ERR_BAD_DATA, -EBADMSG, NULL, level->bin_path, NULL,
-				"memory file '%s' is damaged: the page at offset %llu does not fit its hash",
-				level->bin_path, (unsigned long long)refs[i].offset);
+				"memory file '%s' is damaged: the page %s %llu does not fit its hash",
+				level->bin_path, level->packed ? "number" : "at offset",
+				(unsigned long long)(level->packed ? refs[i].rank : refs[i].offset));
 	}
 	return 0;
 }

@@ -4,6 +4,7 @@
 #ifndef SAVESTATE_CHAIN_H
 #define SAVESTATE_CHAIN_H
 
+#include "savestate/packed.h"
 #include "savestate/vsv.h"
 
 #define CHAIN_WINDOW 256 /* pages that are looked at together: 1 MiB */
@@ -13,6 +14,7 @@ struct page_ref {
 	uint8_t state;         /* never PAGE_PARENT */
 	uint8_t level;         /* 0: the first file; 1: its parent; ... */
 	uint64_t offset;       /* in the .bin of that level; of PAGE_DATA */
+	uint64_t rank;         /* how many pages of state DATA precede it there; of PAGE_DATA */
 	struct page_hash hash; /* of PAGE_DATA */
 };
 
@@ -21,7 +23,7 @@ struct chain;
 /* Opens n files, each the parent of the one before, and checks that they belong
  * together and that the last needs no other (unless open_end: then pages of the
  * last may be PARENT and chain_resolve() leaves them so). with_bins: the .bin files
- * too. Their hashes are checked. Gives ret_chain *owned*. Returns 0 or negative
+ * too, packed (packed.h) where there is no flat one. Their hashes are checked. Gives ret_chain *owned*. Returns 0 or negative
  * errno. */
 _must_check_ int chain_open(const struct save_files *files, size_t n, int with_bins, int open_end,
 			    struct chain **ret_chain, struct err *reterr);
@@ -34,8 +36,11 @@ DEFINE_CLEANUP(struct chain, chain_free);
 /* A level's `.vsv`, *borrowed*. */
 const struct vsv *chain_vsv(const struct chain *chain, size_t level);
 
-/* A level's open `.bin`, *borrowed*; -1 if it has none. */
+/* A level's open `.bin`, *borrowed*; -1 if it has none, or it is packed. */
 int chain_bin(const struct chain *chain, size_t level);
+
+/* A level's packed memory file, *borrowed*; NULL if it has none, or it is flat. */
+struct packed *chain_packed(const struct chain *chain, size_t level);
 
 /* Says in whose blocks (*borrowed* during the call) chain_resolve() counts: those
  * of the first file, unless it was called. */

@@ -5,19 +5,13 @@
 
 #include "common/alloc.h"
 #include "common/fileio.h"
-#include "savestate/chain.h"
-#include "savestate/join.h"
-#include "savestate/out-file.h"
+#include "savestate/join-internal.h"
 #include "savestate/vsv-internal.h"
 #include "savestate/vsv-write.h"
 
 #define CHUNK (1 << 20)
 
-/* Calls fn with each window of pages, until it fails. */
-typedef int (*window_fn)(void *arg, const struct vsv_block *block, uint64_t page, const struct page_ref *refs, size_t n,
-			 struct err *reterr);
-
-static int each_window(const struct chain *chain, window_fn fn, void *arg, struct err *reterr)
+int join_each_window(const struct chain *chain, join_window_fn fn, void *arg, struct err *reterr)
 {
 	const struct vsv_info *info = vsv_info(chain_vsv(chain, 0));
 	struct page_ref refs[CHAIN_WINDOW];
@@ -69,8 +63,8 @@ static int copy_window(void *arg, const struct vsv_block *block, uint64_t page, 
 	return r;
 }
 
-static int copy_pages(const struct chain *chain, const struct out_file *out, image_progress_fn progress, void *arg,
-		      struct err *reterr)
+int join_copy_pages(const struct chain *chain, const struct out_file *out, image_progress_fn progress, void *arg,
+		    struct err *reterr)
 {
 	_cleanup_free_ uint8_t *buf = xreallocarray(NULL, CHAIN_WINDOW, VSV_PAGE);
 	struct copy copy = {
@@ -81,7 +75,7 @@ static int copy_pages(const struct chain *chain, const struct out_file *out, ima
 		.progress = progress,
 		.arg = arg,
 	};
-	int r = each_window(chain, copy_window, &copy, reterr);
+	int r = join_each_window(chain, copy_window, &copy, reterr);
 
 	if (r < 0)
 		return r;
@@ -106,7 +100,7 @@ int join_extract(const struct save_files *files, size_t n, int fd, const char *p
 	    vsv_info(chain_vsv(chain, 0))->flags & VSV_F_PARTIAL)
 		return err_full(reterr, ERR_REFUSED, -ENOTSUP, NULL, files[0].vsv, NULL,
 				"the memory of save state '%s' is not apart from the rest", files[0].vsv);
-	return copy_pages(chain, &out, progress, arg, reterr);
+	return join_copy_pages(chain, &out, progress, arg, reterr);
 }
 
 /* Copies a part as it is, and checks it. */
@@ -158,9 +152,9 @@ static int write_vsv(const struct chain *chain, struct vsv_writer *w, struct err
 	for (int part = VSV_HEAD; r >= 0 && part <= VSV_BLOCKS; part++)
 		r = copy_part(old, (enum vsv_part)part, w, reterr);
 	if (r >= 0)
-		r = each_window(chain, put_states, w, reterr);
+		r = join_each_window(chain, put_states, w, reterr);
 	if (r >= 0)
-		r = each_window(chain, put_hashes, w, reterr);
+		r = join_each_window(chain, put_hashes, w, reterr);
 	info.parent = vsv_info(chain_vsv(chain, 1))->parent;
 	return r < 0 ? r : vsv_writer_finish(w, &info, NULL, reterr);
 }
@@ -198,7 +192,7 @@ static int write_both(const struct chain *chain, const struct save_files *to, im
 	int r = out_file_open(bin, to->bin, reterr);
 
 	if (r >= 0)
-		r = copy_pages(chain, bin, progress, arg, reterr);
+		r = join_copy_pages(chain, bin, progress, arg, reterr);
 	if (r >= 0)
 		r = out_file_sync(bin, reterr);
 	if (r >= 0)
@@ -261,7 +255,7 @@ int join_fold_size(const struct save_files *child, const struct save_files *pare
 		return r < 0 ? r : 0;
 	r = chain_open(files, ARRAY_SIZE(files), 0, 1, &chain, reterr);
 	if (r >= 0)
-		r = each_window(chain, count_data, &n_data, reterr);
+		r = join_each_window(chain, count_data, &n_data, reterr);
 	if (r < 0)
 		return r;
 	info = vsv_info(chain_vsv(chain, 0));

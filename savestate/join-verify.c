@@ -55,8 +55,8 @@ static int check_others(const struct verify *v, const struct page_ref *refs, uin
 {
 	ssize_t got;
 
-	if (is_hole(chain_bin(v->chain, 0), offset, n * VSV_PAGE))
-		return 0;
+	if (chain_packed(v->chain, 0) || is_hole(chain_bin(v->chain, 0), offset, n * VSV_PAGE))
+		return 0; /* a packed one has no place for others */
 	got = pread_all(chain_bin(v->chain, 0), v->buf, n * VSV_PAGE, (off_t)offset);
 	if (got < 0)
 		return err_file(reterr, (int)got, v->bin_path, "cannot read memory file '%s'", v->bin_path);
@@ -97,6 +97,8 @@ static int check_gap(struct verify *v, const struct vsv_block *block, struct err
 		if (next >= at && next < end)
 			end = next;
 	}
+	if (chain_packed(v->chain, 0))
+		return 0;
 	while (at < end && !is_hole(chain_bin(v->chain, 0), at, end - at)) {
 		ssize_t got = pread_all(chain_bin(v->chain, 0), v->buf, VSV_PAGE, (off_t)at);
 
@@ -134,6 +136,8 @@ int join_verify(const struct save_files *files, size_t n, image_progress_fn prog
 	v.total = v.info->size + vsv_pages(v.info) * VSV_PAGE;
 	v.buf = xreallocarray(NULL, CHAIN_WINDOW, VSV_PAGE);
 	r = vsv_check(chain_vsv(v.chain, 0), reterr);
+	if (r >= 0 && chain_packed(v.chain, 0))
+		r = packed_check(chain_packed(v.chain, 0), reterr);
 	if (r >= 0)
 		r = vsv_xml(chain_vsv(v.chain, 0), &xml, reterr);
 	if (r >= 0)

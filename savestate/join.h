@@ -2,7 +2,8 @@
 /* Joins `.vsv` and `.bin` to a save image again, looks whether they are sound, and
  * makes a save state independent of its parent. All take the save state itself and
  * after it its parent, the parent of that, and so on to the one that stands alone
- * (`files`, n of them, *borrowed*); one that stands alone comes alone. */
+ * (`files`, n of them, *borrowed*); one that stands alone comes alone. A memory file
+ * may be packed (packed.h) everywhere. */
 #ifndef SAVESTATE_JOIN_H
 #define SAVESTATE_JOIN_H
 
@@ -57,6 +58,19 @@ _must_check_ int join_fold(const struct save_files *files, size_t n, const struc
  * negative errno. */
 _must_check_ int join_fold_size(const struct save_files *child, const struct save_files *parent, uint64_t *ret_bytes,
 				struct err *reterr);
+
+/* Packs the memory file of a save state (packed.h): the packed file is written whole, read
+ * again and compared, then gets its name; the flat file going is what decides. A crash leaves
+ * the flat file, both (the flat one counts), or the packed one. Of one that is packed already nothing
+ * is done. progress may be NULL. Returns 0 or negative errno (-ENOTSUP, ERR_REFUSED: it has no
+ * memory file; ERR_BAD_DATA: damaged; -ECANCELED). */
+_must_check_ int join_pack(const struct save_files *files, image_progress_fn progress, void *arg,
+			   struct err *reterr);
+
+/* The other way round: the flat file getting its name decides; then the packed one goes, also
+ * where both were there. Returns as join_pack(). */
+_must_check_ int join_unpack(const struct save_files *files, image_progress_fn progress, void *arg,
+			     struct err *reterr);
 
 /* What two memories have in common, in pages. */
 struct join_diff {

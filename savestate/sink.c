@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/alloc.h"
 #include "common/fileio.h"
@@ -24,6 +25,7 @@ struct sink {
 	size_t fresh;               /* bytes since the disk was last told to begin */
 	uint8_t *states;            /* two bits a page */
 	uint8_t *written;           /* one bit a page: the file has something there */
+	uint8_t *changed;           /* one bit a page: it is not the parent's any more; NULL: no reflink */
 	uint32_t block;             /* of the run in buf */
 	uint64_t page;              /* its first, in the block */
 	size_t n;                   /* its complete pages; at most CHAIN_WINDOW */
@@ -39,6 +41,7 @@ struct sink *sink_free(struct sink *sink)
 		out_file_done(&sink->scratch);
 		free(sink->states);
 		free(sink->written);
+		free(sink->changed);
 		free(sink->buf);
 	}
 	free(sink);
@@ -66,7 +69,68 @@ static int open_scratch(struct sink *sink, const char *path, struct err *reterr)
 	return 0;
 }
 
-int sink_new(const char *path, const struct vsv_info *info, const struct chain *parents, int write_behind,
+static int get_bit(const uint8_t *bits, uint64_t i)
+{
+	return bits[i / 8] >> (i % 8) & 1;
+}
+
+static void set_bit(uint8_t *bits, uint64_t i)
+{
+	bits[i / 8] |= (uint8_t)(1U << i % 8);
+}
+
+/* 1 if both memories have the same blocks at the same places. */
+static int same_layout(const struct vsv_info *a, const struct vsv_info *b)
+{
+	if (a->n_blocks != b->n_blocks || a->bin_size != b->bin_size)
+		return 0;
+	for (uint32_t i = 0; i < a->n_blocks; i++) {
+		const struct vsv_block *x = &a->blocks[i], *y = &b->blocks[i];
+
+		if (strcmp(x->name, y->name) != 0 || x->pages != y->pages || x->offset != y->offset)
+			return 0;
+	}
+	return 1;
+}
+
+/* Begins as a reflink of the parent's file, if that can be: all that is in it is there from
+ * the first moment on. Whatever stands in the way, it begins empty. */
+static void try_clone(struct sink *sink, const char *whole_bin)
+{
+	const struct vsv *parent = chain_vsv(sink->parents, 0);
+	uint64_t pages = vsv_pages(sink->info);
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+
+	if (!guid_is_none(&vsv_info(parent)->parent) || !same_layout(vsv_info(parent), sink->info))
+		return;
+	fd = open(whole_bin, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != sink->info->bin_size ||
+	    !out_file_clone(&sink->bin, fd))
+		return;
+	sink->changed = xcalloc(pages / 8 + 1, 1);
+	for (uint64_t page = 0; page < pages; page += CHAIN_WINDOW) {
+		size_t n = pages - page < CHAIN_WINDOW ? (size_t)(pages - page) : CHAIN_WINDOW;
+		uint8_t states[CHAIN_WINDOW];
+
+		ignore_result(vsv_states(parent, page, n, states)); /* which number they have is of no interest */
+		for (size_t i = 0; i < n; i++)
+			if (states[i] == PAGE_DATA)
+				set_bit(sink->written, page + i);
+	}
+}
+
+int sink_is_clone(const struct sink *sink)
+{
+	return sink->changed != NULL;
+}
+
+void sink_write_behind(struct sink *sink)
+{
+	sink->write_behind = 1;
+}
+
+int sink_new(const char *path, const struct vsv_info *info, const struct chain *parents, const char *whole_bin,
 	     struct sink **ret_sink, struct err *reterr)
 {
 	_cleanup_(sink_freep) struct sink *sink = xcalloc(1, sizeof(*sink));
@@ -77,7 +141,6 @@ int sink_new(const char *path, const struct vsv_info *info, const struct chain *
 	sink->scratch = (struct out_file)OUT_FILE_INIT;
 	sink->info = info;
 	sink->parents = parents;
-	sink->write_behind = write_behind;
 	sink->states = xcalloc(pages / 4 + 1, 1);
 	sink->written = xcalloc(pages / 8 + 1, 1);
 	sink->buf = xreallocarray(NULL, CHAIN_WINDOW, VSV_PAGE);
@@ -86,6 +149,8 @@ int sink_new(const char *path, const struct vsv_info *info, const struct chain *
 		r = open_scratch(sink, path, reterr);
 	if (r < 0)
 		return r;
+	if (parents && whole_bin)
+		try_clone(sink, whole_bin);
 	*ret_sink = TAKE_PTR(sink);
 	return 0;
 }
@@ -101,11 +166,6 @@ static void set_state(struct sink *sink, uint64_t page, enum page_state state)
 	unsigned int shift = (unsigned int)(page % 4 * 2);
 
 	*byte = (uint8_t)((*byte & ~(3U << shift)) | (unsigned int)state << shift);
-}
-
-static int is_written(const struct sink *sink, uint64_t page)
-{
-	return sink->written[page / 8] >> (page % 8) & 1;
 }
 
 /* What becomes of each page of the run. */
@@ -133,14 +193,31 @@ static int write_pages(struct sink *sink, size_t i, size_t n, struct err *reterr
 	uint64_t page = sink->page + i;
 	int r;
 
-	for (size_t k = 0; k < n; k++)
-		sink->written[(block->first + page + k) / 8] |= (uint8_t)(1U << (block->first + page + k) % 8);
+	for (size_t k = 0; k < n; k++) {
+		set_bit(sink->written, block->first + page + k);
+		if (sink->changed)
+			set_bit(sink->changed, block->first + page + k);
+	}
 	r = out_file_write(&sink->bin, sink->buf + i * VSV_PAGE, n * VSV_PAGE, block->offset + page * VSV_PAGE,
 			   reterr);
 	sink->fresh += n * VSV_PAGE;
 	if (sink->write_behind && sink->fresh >= BEHIND) {
 		out_file_hurry(&sink->bin);
 		sink->fresh = 0;
+	}
+	return r;
+}
+
+/* As in the parent, of whose file ours is a reflink: there already, unless overwritten since.
+ * first: number of the run's first page. */
+static int keep_pages(struct sink *sink, uint64_t first, size_t i, size_t n, struct err *reterr)
+{
+	int r = 0;
+
+	for (size_t k = i; r >= 0 && k < i + n; k++) {
+		set_state(sink, first + k, PAGE_DATA);
+		if (get_bit(sink->changed, first + k))
+			r = write_pages(sink, k, 1, reterr);
 	}
 	return r;
 }
@@ -170,6 +247,8 @@ int sink_flush(struct sink *sink, struct err *reterr)
 			set_state(sink, first + end, states[i]);
 		if (states[i] == PAGE_DATA)
 			r = write_pages(sink, i, end - i, reterr);
+		else if (states[i] == PAGE_PARENT && sink->changed)
+			r = keep_pages(sink, first, i, end - i, reterr);
 	}
 	if (r >= 0)
 		r = write_hashes(sink, first, reterr);
@@ -241,7 +320,7 @@ static int clear_stale(const struct sink *sink, const struct vsv_block *block, s
 
 	for (uint64_t page = 0; page <= block->pages; page++) {
 		uint64_t number = block->first + page;
-		int stale = page < block->pages && is_written(sink, number) && sink_state(sink, number) != PAGE_DATA;
+		int stale = page < block->pages && get_bit(sink->written, number) && sink_state(sink, number) != PAGE_DATA;
 
 		if (stale) {
 			from = len ? from : page;

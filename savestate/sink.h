@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Takes the pages of a stream in any order and as often as they come, and keeps
  * the last of each in `.bin`: what is zero leaves a hole, what is as in the parent
- * too. Memory use: three bits for each page of RAM, and 1 MiB. */
+ * too. Memory use: three bits for each page of RAM (four for a reflink), and 1 MiB. */
 #ifndef SAVESTATE_SINK_H
 #define SAVESTATE_SINK_H
 
@@ -12,11 +12,19 @@ struct sink;
 
 /* Starts with path (a file of that name appears when it is published) and the
  * blocks of info; scratch space goes into the same directory, without a name.
- * parents (may be NULL) is bound to the blocks; all *borrowed*. write_behind: the
- * disk begins early, so that less is left to wait for at the end. Gives ret_sink
+ * parents (may be NULL) is bound to the blocks; whole_bin (may be NULL) is the flat memory
+ * file of the first of them, which stands alone: where the file system can, ours begins as
+ * its reflink, and no page is left to the parents. All *borrowed*, whole_bin during the call. Gives ret_sink
  * *owned*. Returns 0 or negative errno. */
 _must_check_ int sink_new(const char *path, const struct vsv_info *info, const struct chain *parents,
-			  int write_behind, struct sink **ret_sink, struct err *reterr);
+			  const char *whole_bin, struct sink **ret_sink, struct err *reterr);
+
+/* 1 if it began as a reflink: it will stand alone. */
+int sink_is_clone(const struct sink *sink);
+
+/* From now on the disk begins early with what is written, so that less is left to wait
+ * for at the end. */
+void sink_write_behind(struct sink *sink);
 
 /* Frees it (*taken*, may be NULL); what was not published is removed. Returns NULL. */
 struct sink *sink_free(struct sink *sink);

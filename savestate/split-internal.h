@@ -72,6 +72,7 @@ struct split {
 	struct vsv_writer *vsv;
 	struct sink *sink;         /* NULL until the memory begins */
 	struct chain *parents;     /* may be NULL */
+	char *parent_bin;          /* memory file of the first; may be NULL */
 
 	/* libvirt's head, until it is complete; then its first header */
 	int bare, partial;         /* partial: the header comes again at the end */

@@ -20,6 +20,7 @@ struct split *split_free(struct split *s)
 		vsv_blocks_free(s->info.blocks, s->info.n_blocks);
 		free(s->vsv_path);
 		free(s->bin_path);
+		free(s->parent_bin);
 		free(s->head);
 		free(s->prefix);
 	}
@@ -77,7 +78,12 @@ int split_start_ram(struct split *s, struct err *reterr)
 	place_blocks(&s->info);
 	if (s->parents)
 		chain_bind(s->parents, s->info.blocks, s->info.n_blocks);
-	return sink_new(s->bin_path, &s->info, s->parents, s->write_behind, &s->sink, reterr);
+	r = sink_new(s->bin_path, &s->info, s->parents, s->parent_bin, &s->sink, reterr);
+	if (r >= 0 && sink_is_clone(s->sink))
+		s->info.parent = (struct guid){ "" };
+	if (r >= 0 && s->write_behind)
+		sink_write_behind(s->sink);
+	return r;
 }
 
 /* From here on all is kept as it comes, with the element that is half known. */
@@ -270,6 +276,7 @@ static int open_parents(struct split *s, const struct split_opts *opts, struct e
 	r = chain_open(opts->parents, opts->n_parents, 0, 0, &s->parents, reterr);
 	if (r < 0)
 		return r;
+	s->parent_bin = xstrdup(opts->parents[0].bin);
 	s->info.parent = vsv_info(chain_vsv(s->parents, 0))->guid;
 	if (!guid_eq(&s->info.parent, &opts->guid))
 		return 0;

@@ -25,7 +25,9 @@ static const struct vl_field save_state_fields[] = {
 	FIELD("recordedBytes", VL_INT, "Size that the file had when it was taken."),
 	FIELD("checksum", VL_STRING, "64-bit XXH3 that the file had when it was taken, 16 hexadecimal digits. "
 				     "VerifySaveState compares it."),
-	OPTIONAL("memoryPath", VL_STRING, "Absolute path of the .bin file with the memory; absent if there is none."),
+	OPTIONAL("memoryPath", VL_STRING, "Absolute path of the .bin file with the memory, or of the .binz file if it is "
+					  "packed; absent if there is none."),
+	OPTIONAL("memoryPacked", VL_BOOL, "True if that file is compressed; absent if it is not."),
 	OPTIONAL("memoryBytes", VL_INT, "Size of that file with its holes."),
 	OPTIONAL("memoryAllocatedBytes", VL_INT, "Size that it takes on the host's file system."),
 	OPTIONAL("parent", VL_STRING, "GUID of the snapshot whose save state it takes pages from; absent if it stands "

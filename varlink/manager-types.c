@@ -114,6 +114,8 @@ static const struct vl_field snapshot_fields[] = {
 				     "(frozen by the guest agent) or \"crash\" (as after a power failure)."),
 	OPTIONAL("pauseUSec", VL_INT, "How long the guest stood still for it, in microseconds."),
 	OPTIONAL("notes", VL_STRING, "Free text of the admin."),
+	OPTIONAL("packed", VL_BOOL, "Whether its memory is compressed on disk (PackSaveState). Present with its disks, if "
+				    "it has a memory file."),
 	FIELD("memoryBytes", VL_INT, "Host disk space that its memory and device state take; 0 if it has none."),
 	FIELD("diskBytes", VL_INT, "Host disk space that its sealed disks take, without the images they derive from."),
 	FIELD("children", VL_INT, "How many snapshots derive from it."),

@@ -191,6 +191,17 @@ static const struct vl_field verify_save_state_out[] = {
 	END,
 };
 
+static const struct vl_field pack_save_state_in[] = {
+	IN_VM, FIELD("snapshot", VL_STRING, "Name or GUID of the snapshot."), IN_NO_WAIT, IN_CANCEL_ON_DISCONNECT, END,
+};
+
+static const struct vl_field pack_save_state_out[] = {
+	OUT_JOB,
+	STRUCT("saveState", vl_type_save_state, VL_NULLABLE, "The save state as it is then; in the last reply, not with "
+							      "noWait."),
+	END,
+};
+
 static const struct vl_field extract_memory_in[] = {
 	IN_VM,
 	IN_OWN_OR_SNAPSHOT,
@@ -322,6 +333,11 @@ static const struct vl_method manager_methods[] = {
 	       "Writes the memory in a save state as one flat file. What is not whole is removed."),
 	METHOD("CompareSaveStates", SUPPORTED, ADMIN, compare_save_states_in, compare_save_states_out,
 	       "Compares the memory of two save states of one VM, page by page."),
+	METHOD("PackSaveState", SUPPORTED, ADMIN, pack_save_state_in, pack_save_state_out,
+	       "Compresses the memory file of a snapshot. It can be used as before, also by those that build on it; "
+	       "loading it takes longer."),
+	METHOD("UnpackSaveState", SUPPORTED, ADMIN, pack_save_state_in, pack_save_state_out,
+	       "Makes the memory file of a snapshot what it was before PackSaveState: flat."),
 	METHOD("DiagnoseVM", NO, OPERATOR, vm_in, diagnose_vm_out,
 	       "Finds out, without taking one, how a snapshot of a VM would be taken now."),
 	METHOD("ListJobs", NO, OBSERVER, list_jobs_in, list_jobs_out,

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The input is a save state and, maybe, its parent: for each the length of its
  * `.vsv` and of its pages (32 bits, little-endian each), then those. The pages
- * come to their places in .bin. What verifies must join, fold and compare. */
+ * come to their places in .bin. What verifies must join, fold, pack and compare. */
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "common/cursor.h"
 #include "savestate/chain.h"
+#include "savestate/packed.h"
 #include "tests/fuzz/savestate-util.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -71,6 +72,13 @@ static void use(const struct save_files *files, size_t n)
 	r = join_extract(files, n, fd, flat, NULL, NULL, NULL);
 	if (sound >= 0 && r < 0 && r != -ENOTSUP)
 		abort();
+	for (size_t i = 0; i < n; i++) {
+		r = join_pack(&files[i], NULL, NULL, NULL);
+		if (sound >= 0 && i == 0 && r < 0 && r != -ENOTSUP)
+			abort();
+	}
+	if (sound >= 0 && join_verify(files, n, NULL, NULL, NULL) < 0)
+		abort();
 	if (n == 2) {
 		r = join_fold(files, n, &files[0], NULL, NULL, NULL);
 		if (sound >= 0 && (r < 0 || join_verify(files, 1, NULL, NULL, NULL) < 0))
@@ -90,8 +98,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (take_state(&c, &files[0]) == 0)
 		use(files, cursor_left(&c) > 0 && take_state(&c, &files[1]) == 0 ? 2 : 1);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		_cleanup_free_ char *packed = packed_name(files[i].bin);
+
 		fuzz_remove(files[i].vsv);
 		fuzz_remove(files[i].bin);
+		fuzz_remove(packed);
 	}
 	return 0;
 }

@@ -37,6 +37,8 @@ class Document:
         self.disks = [self._disk(node) for node in tree.findall("disks/disk")]
         self.state = self._resolve(tree.findtext("savedstate/vsvlocation"))
         self.memory = self._resolve(tree.findtext("savedstate/memlocation"))
+        if self.memory and not os.path.exists(self.memory) and os.path.exists(self.memory + "z"):
+            self.memory += "z"  # packed
         self.state_size = tree.findtext("savedstate/size")
         self.firmware_copies = [self._resolve(node.text) for node in tree.findall("firmware/*/copy")]
         self.firmware_live = [self._resolve(node.text) for node in tree.findall("firmware/*/live")]
