@@ -306,6 +306,10 @@ static const struct vl_method manager_methods[] = {
 	       "Compares the memory of two save states of one VM, page by page."),
 	METHOD("DiagnoseVM", NO, OPERATOR, vm_in, diagnose_vm_out,
 	       "Finds out, without taking one, how a snapshot of a VM would be taken now."),
+	METHOD("CheckVM", SUPPORTED, OPERATOR, vl_check_vm_in, vl_check_vm_out,
+	       "Looks whether documents, images, save states, files and the domain of a VM are as they should be. It "
+	       "changes nothing, needs no turn among the VM's jobs, and a VM that somebody works on is told to be busy. "
+	       "Damage is a finding, not an error."),
 	METHOD("ListJobs", NO, OBSERVER, list_jobs_in, list_jobs_out,
 	       "Lists the jobs that are queued or running, and those that ended recently."),
 	METHOD("WatchJobs", REQUIRED, OBSERVER, watch_jobs_in, watch_jobs_out,
@@ -319,7 +323,8 @@ static const struct vl_method manager_methods[] = {
 
 static const struct vl_struct *const manager_types[] = {
 	&vl_type_job,	    &vl_type_image,	 &vl_type_disk,		     &vl_type_vm, &vl_type_snapshot,
-	&vl_type_ram_block, &vl_type_save_state, &vl_type_memory_difference, NULL,
+	&vl_type_ram_block, &vl_type_save_state, &vl_type_memory_difference,
+	&vl_type_finding,   &vl_type_repair,	 NULL,
 };
 
 const struct vl_interface vl_manager = {
