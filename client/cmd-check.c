@@ -81,6 +81,45 @@ static int check(struct ctl *ctl)
 	return call_job_judged(ctl, "CheckVM", params, print_checked, judge_findings);
 }
 
+static void print_repaired(struct ctl *ctl, json_t *reply)
+{
+	const char *would = args_has(ctl->args, "dry-run") ? "would repair" : "repaired";
+	json_t *repairs = json_member(reply, "repairs"), *repair;
+	size_t i, left;
+
+	json_array_foreach(repairs, i, repair) {
+		_cleanup_free_ char *text = text_clean(json_str(repair, "text") ? json_str(repair, "text") : "");
+
+		printf("%s %s: %s\n", would, json_str(repair, "id") ? json_str(repair, "id") : "?", text);
+	}
+	left = print_findings(json_member(reply, "findings"), 1);
+	if (json_flag(reply, "truncated"))
+		printf("There is more than can be told at once.\n");
+	printf("%zu %s, %zu left\n", json_array_size(repairs), args_has(ctl->args, "dry-run") ? "to repair" : "repaired",
+	       left);
+}
+
+static int repair(struct ctl *ctl)
+{
+	_cleanup_err_ struct err err = ERR_INIT;
+	_cleanup_free_ char *accept = NULL;
+	json_t *params;
+
+	if (args_path(ctl->args, "accept-drift", &accept, &err) < 0)
+		return report_usage(&err);
+	params = json_object();
+	param_text(params, "vm", args_word(ctl->args, 0));
+	param_text(params, "acceptDrift", accept);
+	param_switch(params, "dryRun", ctl->args, "dry-run");
+	return call_job_judged(ctl, "RepairVM", params, print_repaired, judge_findings);
+}
+
+static const struct option_row repair_options[] = {
+	{ "dry-run", NULL, 0, "only tell what would be done" },
+	{ "accept-drift", "FILE", 0, "take the present content of this sealed disk for right" },
+	{ NULL, NULL, 0, NULL },
+};
+
 static const struct option_row check_options[] = {
 	{ "deep", NULL, 0, "read save states and images through" },
 	{ NULL, NULL, 0, NULL },
@@ -88,5 +127,6 @@ static const struct option_row check_options[] = {
 
 const struct command check_commands[] = {
 	{ "check", NULL, "[VM]", 0, 1, check_options, COMMAND_JOB, check, "tell whether all is as it should be" },
+	{ "repair", NULL, "[VM]", 0, 1, repair_options, COMMAND_JOB, repair, "mend what is safe to mend" },
 	{ NULL, NULL, NULL, 0, 0, NULL, 0, NULL, NULL },
 };

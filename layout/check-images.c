@@ -92,7 +92,7 @@ static void judge_name(const struct check_picture *pic, const struct check_image
 	if (!image->backing_format)
 		check_add(rep, CHECK_BACKING_UNNAMED, image->path,
 			  "image '%s' does not name the format of its backing image '%s'", image->path, image->backing);
-	if (is_foreign(pic, image->below))
+	if (is_foreign(pic, image->below) && !is_foreign(pic, image->path))
 		check_add(rep, CHECK_FOREIGN_DIRECTORY, image->path,
 			  "the backing image '%s' of '%s' is in the directory of another VM", image->below, image->path);
 	else if (inside && image->backing[0] != '/' && !is_inside(pic, image->below))

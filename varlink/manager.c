@@ -310,6 +310,10 @@ static const struct vl_method manager_methods[] = {
 	       "Looks whether documents, images, save states, files and the domain of a VM are as they should be. It "
 	       "changes nothing, needs no turn among the VM's jobs, and a VM that somebody works on is told to be busy. "
 	       "Damage is a finding, not an error."),
+	METHOD("RepairVM", SUPPORTED, ADMIN, vl_repair_vm_in, vl_repair_vm_out,
+	       "Mends what a check finds as far as that is safe, and tells what it leaves alone and why. Files that "
+	       "nothing refers to are moved into the directory Quarantine of the VM directory; nothing is removed but "
+	       "temporary files and empty directories of vmsnap's own."),
 	METHOD("ListJobs", NO, OBSERVER, list_jobs_in, list_jobs_out,
 	       "Lists the jobs that are queued or running, and those that ended recently."),
 	METHOD("WatchJobs", REQUIRED, OBSERVER, watch_jobs_in, watch_jobs_out,

@@ -68,6 +68,7 @@ def test_killed(lab, cls, step, how):
         reached.add((cls.operation, step))
     lab.daemon.kill()
     lab.daemon.start()
+    scenario.before_laws()
     lab.check()
     scenario.verify(done=error is None)
 
@@ -81,6 +82,7 @@ def test_failed(lab, cls, step):
     assert lab.daemon.alive()
     assert error is None or error.code == FAILED and step in error.message
     lab.daemon.restart()
+    scenario.before_laws()
     lab.check()
     scenario.verify(done=error is None)
 
@@ -110,6 +112,7 @@ def test_killed_at_random(lab, cls, turn):
         pass
     kill.join()
     lab.daemon.start()
+    scenario.before_laws()
     lab.check()
     scenario.verify(done)
 

@@ -8,12 +8,9 @@ import shutil
 import sqlite3
 import stat
 import subprocess
-import uuid
-from types import SimpleNamespace
 
 import pytest
 from vmsnaptest.daemon import FOUND, REFUSED, CtlError
-from vmsnaptest.document import Document
 from vmsnaptest.lab import Lab
 
 # It is about files; the domain's side is looked at under both drivers at the end.
@@ -21,17 +18,15 @@ only_embed = pytest.mark.parametrize("hv", ["embed"], indirect=True)
 
 
 class World:
-    """A VM with a tree of snapshots, off, and a saved VM beside it; a copy of both to go back to."""
+    """A VM with a tree of snapshots, off; a saved VM with one that has memory; a copy of both to go back to."""
 
     def __init__(self, lab):
         self.lab = lab
-        one, two = lab.machine("one", start=True), lab.machine("two")
+        two, one = lab.machine("two"), lab.machine("one")
         two.vm("start")
-        self.snaps = {"m": one.snapshot("m")["id"]}
-        one.stop()
+        self.memory = two.snapshot("memory")["id"]
         two.vm("save")
-        for name in "ab":
-            self.snaps[name] = one.snapshot(name)["id"]
+        self.snaps = {name: one.snapshot(name)["id"] for name in ("root", "a", "b")}
         one.apply("a")
         self.snaps["c"] = one.snapshot("c")["id"]
         self.record = self.interrupted(one)
@@ -67,6 +62,10 @@ class World:
 
     def doc(self, snap=None):
         return self.one.snapshot_config(self.snaps[snap]) if snap else self.one.config()
+
+    def state(self):
+        """The document of the snapshot with memory."""
+        return self.two.snapshot_config(self.memory)
 
     def sealed(self, snap):
         return self.doc(snap).disks[0].path
@@ -150,7 +149,7 @@ def wrong_type(w):
 
 
 def cycle(w):
-    w.edit(w.doc("a").path, f">{w.snaps['m']}<", f">{w.snaps['b']}<")
+    w.edit(w.doc("a").path, f">{w.snaps['root']}<", f">{w.snaps['b']}<")
 
 
 def two_are_the_same(w):
@@ -311,14 +310,15 @@ FAULTS = {
     "sealed disk's header other": (drift_header, ["seal-drift"]),
     "saved VM's disk used": (lambda w: os.utime(w.two.config().disks[0].path), ["saved-drift"], ["TWO"]),
     "saved VM's state missing": (lambda w: remove(w.two.config().state), ["state-missing"], ["TWO"]),
-    "save state missing": (lambda w: remove(w.doc("m").state), ["state-missing"]),
-    "memory missing": (lambda w: remove(w.doc("m").memory), ["memory-missing"]),
-    "save state longer": (lambda w: w.overwrite(w.doc("m").state, os.path.getsize(w.doc("m").state), b"x"),
-                          ["state-drift"]),
-    "save state's header damaged": (lambda w: w.overwrite(w.doc("m").state, 8, b"\xff" * 32), ["state-damaged"]),
-    "memory cut off": (lambda w: os.truncate(w.doc("m").memory, 1 << 20), ["state-damaged"]),
-    "memory flipped": (lambda w: w.overwrite(w.doc("m").memory, 0x7c00, b"\xff" * 512), ["state-damaged"],
-                       ["ONE", "--deep"]),
+    "save state missing": (lambda w: remove(w.state().state), ["state-missing"], ["TWO"]),
+    "memory missing": (lambda w: remove(w.state().memory), ["memory-missing"], ["TWO"]),
+    "save state longer": (lambda w: w.overwrite(w.state().state, os.path.getsize(w.state().state), b"x"),
+                          ["state-drift"], ["TWO"]),
+    "save state's header damaged": (lambda w: w.overwrite(w.state().state, 8, b"\xff" * 32), ["state-damaged"],
+                                    ["TWO"]),
+    "memory cut off": (lambda w: os.truncate(w.state().memory, 1 << 20), ["state-damaged"], ["TWO"]),
+    "memory flipped": (lambda w: w.overwrite(w.state().memory, 0x7c00, b"\xff" * 512), ["state-damaged"],
+                       ["TWO", "--deep"]),
     "NVRAM missing": (lambda w: firmware(w, "nvram", 11, False), ["nvram-missing"]),
     "TPM state missing": (lambda w: firmware(w, "tpm", 11, False), ["tpm-missing"]),
     "NVRAM of another size": (lambda w: firmware(w, "nvram", 999, True), ["firmware-drift"]),
@@ -360,19 +360,64 @@ def test_nothing_is_found(place):
     assert (done.returncode, done.stdout) == (0, "2 VMs checked, nothing found\n")
 
 
+# What repair mends; all else it leaves as it is.
+MENDED = {"seal-mode", "orphan", "temporary", "empty-directory", "directory-missing", "document-mode", "directory-mode",
+          "image-mode", "unfinished", "index", "domain-missing"}
+
+
+def contents(tree, root):
+    """{path below root, or that it had before it was put away: content} of files that say something."""
+    found = {}
+    for path, (_, file) in tree.items():
+        name = re.sub(r"/Quarantine/[^/]+/", "/", os.path.relpath(path, root))
+        if file and not re.search(r"\.tmp$|\.op$|/WHENCE.txt$", name):
+            found[name] = file
+    return found
+
+
+def check_found(place, words, expected):
+    found, findings = place.check(*(words or ["--deep"]))
+    assert found == sorted(expected), findings
+    for finding in findings:
+        assert finding["text"] and finding.get("hint" if finding["repairable"] else "reason")
+        assert "file" not in finding or finding["file"].startswith(place.lab.daemon.store)
+    done = place.lab.daemon.run_ctl("check", *words)
+    assert done.returncode == FOUND and all(f"{word}: " in done.stdout for word in expected)
+
+
+def check_repair(place, words, expected):
+    """What could be read before can be read afterwards, byte for byte; what was told is what was done."""
+    store, ctl = place.lab.daemon.store, place.lab.ctl
+    vm, deep = words[0], "--deep" in words
+    before = tree_of(store)
+    told = ctl("repair", vm, "--dry-run", codes=(0, FOUND))
+    assert tree_of(store) == before, "a dry run changes nothing"
+    assert {r["id"] for r in told["repairs"]} == set(expected) & MENDED
+    try:
+        done = ctl("repair", vm, codes=(0, FOUND))
+    except CtlError as error:
+        assert expected[0] in ("vm-twice", "record-damaged") and error.code == REFUSED, str(error)
+        assert tree_of(store) == before
+        return
+    after = tree_of(store)
+    assert contents(after, store) == contents(before, store)
+    if expected != ["unfinished"]:  # that is settled before the repair begins
+        assert done["repairs"] == told["repairs"]
+    left = {f["id"] for f in done["findings"] if f["severity"] != "info"}
+    assert left == {word for word in expected if word not in MENDED and not deep}
+    again = ctl("repair", vm, codes=(0, FOUND))
+    assert again["repairs"] == [] and again["findings"] == done["findings"]
+    assert tree_of(store) == after, "there is nothing left to do"
+
+
 @only_embed
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 def test_fault(place, fault):
     fault[0](place)
     words = words_of(place, fault)
-    assert words or fault[1] == ["store"]
-    found, findings = place.check(*(words or ["--deep"]))
-    assert found == sorted(fault[1]), findings
-    for finding in findings:
-        assert finding["text"] and finding.get("reason" if not finding["repairable"] else "hint")
-        assert "file" not in finding or finding["file"].startswith(place.lab.daemon.store)
-    done = place.lab.daemon.run_ctl("check", *words)
-    assert done.returncode == FOUND and all(f"{word}: " in done.stdout for word in fault[1])
+    check_found(place, words, fault[1])
+    if words:
+        check_repair(place, words, fault[1])
 
 
 def tree_of(root):
