@@ -48,6 +48,7 @@ extern const struct command tree_commands[];     /* cmd-snapshot-tree.c */
 extern const struct command savestate_commands[]; /* cmd-savestate.c */
 extern const struct command disk_commands[];     /* cmd-disk.c */
 extern const struct command job_commands[];      /* cmd-job.c */
+extern const struct command check_commands[];    /* cmd-check.c */
 extern const struct command status_commands[];   /* cmd-status.c */
 
 /* Options that every command takes, and the one that COMMAND_JOB adds. */

@@ -13,6 +13,7 @@
 const struct command *const command_lists[] = {
 	vm_make_commands, vm_commands,        snapshot_commands, tree_commands,
 	present_commands, disk_commands,      savestate_commands, job_commands,
+	check_commands,
 	status_commands,  NULL,
 };
 

@@ -14,6 +14,7 @@ enum exit_code {
 	EXIT_BUSY = 5,       /* trying again later makes sense */
 	EXIT_CANCELLED = 6,  /* by the user */
 	EXIT_REFUSED = 7,    /* nothing was changed */
+	EXIT_FOUND = 8,      /* a check found something */
 };
 
 /* The kind of error of that name ("io.vmsnap.Manager.VMBusy"); ERR_FAILED for

@@ -25,6 +25,7 @@ struct wait {
 	struct vl_client *client; /* *owned* */
 	struct progress *progress; /* *owned* */
 	json_t *job;              /* the last that was told, *owned* */
+	enum exit_code (*judge)(json_t *reply); /* of a good reply; NULL: EXIT_DONE */
 	int cancel_sent;
 };
 
@@ -164,7 +165,8 @@ static int run_job(struct wait *w, json_t *params, print_fn fn)
 	print_warnings(w->job);
 	if (code != EXIT_DONE)
 		return report(&err, code);
-	return finish_reply(w->ctl, w->method, &reply, w->ctl->quiet ? NULL : fn);
+	code = finish_reply(w->ctl, w->method, &reply, w->ctl->quiet ? NULL : fn);
+	return code == EXIT_DONE && w->judge ? (int)w->judge(reply.parameters) : code;
 }
 
 static void print_started(struct ctl *ctl, json_t *reply)
@@ -179,8 +181,14 @@ static void print_started(struct ctl *ctl, json_t *reply)
 
 int call_job(struct ctl *ctl, const char *method, json_t *params, print_fn fn)
 {
+	return call_job_judged(ctl, method, params, fn, NULL);
+}
+
+int call_job_judged(struct ctl *ctl, const char *method, json_t *params, print_fn fn,
+		    enum exit_code (*judge)(json_t *reply))
+{
 	_cleanup_json_ json_t *owned = params;
-	_cleanup_(wait_done) struct wait w = { .ctl = ctl, .method = method };
+	_cleanup_(wait_done) struct wait w = { .ctl = ctl, .method = method, .judge = judge };
 
 	if (args_has(ctl->args, "no-wait")) {
 		param_switch(owned, "noWait", ctl->args, "no-wait");

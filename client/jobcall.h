@@ -13,6 +13,10 @@
  * NULL). Returns the exit code. */
 int call_job(struct ctl *ctl, const char *method, json_t *params, print_fn fn);
 
+/* Same; judge tells the exit code of a good last reply. */
+int call_job_judged(struct ctl *ctl, const char *method, json_t *params, print_fn fn,
+		    enum exit_code (*judge)(json_t *reply));
+
 /* Prints the warnings of a job (*borrowed*, may be NULL) to standard error. */
 void print_warnings(json_t *job);
 

@@ -369,7 +369,7 @@ static char *last_words(const struct stream *s)
 	return strv_join(lines, "; ");
 }
 
-static int judge(const char *name, const struct child *c, struct err *reterr)
+static int judge(const char *name, const struct child *c, int *ret_status, struct err *reterr)
 {
 	_cleanup_free_ char *words = last_words(&c->errors);
 	const char *colon = *words ? ": " : "";
@@ -379,7 +379,9 @@ static int judge(const char *name, const struct child *c, struct err *reterr)
 	if (WIFSIGNALED(c->status))
 		return err_set(reterr, ERR_FAILED, -EIO, "%s was killed by signal %d%s%s", name, WTERMSIG(c->status),
 			       colon, words);
-	if (WEXITSTATUS(c->status) != 0)
+	if (ret_status)
+		*ret_status = WEXITSTATUS(c->status);
+	else if (WEXITSTATUS(c->status) != 0)
 		return err_set(reterr, ERR_FAILED, -EIO, "%s failed with exit status %d%s%s", name,
 			       WEXITSTATUS(c->status), colon, words);
 	return 0;
@@ -400,7 +402,7 @@ int proc_run(const struct proc_opts *opts, char **ret_output, struct err *reterr
 	r = supervise(opts, &c);
 	if (r < 0)
 		return err_errno(reterr, r, "cannot wait for %s", opts->argv[0]);
-	r = judge(opts->argv[0], &c, reterr);
+	r = judge(opts->argv[0], &c, opts->ret_status, reterr);
 	if (r < 0)
 		return r;
 	if (ret_output)

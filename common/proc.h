@@ -17,6 +17,7 @@ struct proc_opts {
 	const char *cwd;         /* NULL: the caller's */
 	proc_poll_fn poll;       /* may be NULL */
 	void *poll_arg;
+	int *ret_status;         /* may be NULL; else gets the exit status, and one other than 0 is no error */
 };
 
 /* Runs it with standard input from /dev/null, umask 077, signals at their

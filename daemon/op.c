@@ -16,7 +16,7 @@
 const struct op_kind *const op_kinds[] = {
 	&op_snapshot_create, &op_snapshot_apply, &op_snapshot_delete, &op_vm_create, &op_vm_adopt,
 	&op_vm_delete,	     &op_vm_rename,	 &op_vm_save,	      &op_vm_resume,
-	&op_merge,	     NULL,
+	&op_merge,	     &op_repair,	 NULL,
 };
 
 void op_list_steps(int explain)

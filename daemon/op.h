@@ -58,7 +58,7 @@ struct op {
 extern const struct op_kind *const op_kinds[];
 
 extern const struct op_kind op_snapshot_create, op_snapshot_apply, op_snapshot_delete;
-extern const struct op_kind op_vm_create, op_vm_adopt, op_vm_delete, op_vm_rename, op_vm_save, op_vm_resume;
+extern const struct op_kind op_vm_create, op_vm_adopt, op_vm_delete, op_vm_rename, op_vm_save, op_vm_resume, op_repair;
 
 /* Runs kind on m (*taken*) as planned in intent (*taken*): writes the record,
  * runs the steps, on failure goes back or forward as decide says. Returns 0 or

@@ -57,7 +57,7 @@ int request_bool(const struct request *req, const char *name, int missing)
 static int job_body(struct job *job, void *arg, struct err *reterr)
 {
 	struct request *req = arg;
-	int r = req->dir ? op_recover(req->daemon, req->dir, job, reterr) : 0;
+	int r = req->dir && !req->kind->beside ? op_recover(req->daemon, req->dir, job, reterr) : 0;
 
 	if (r < 0) {
 		err_prefix(reterr, "an earlier operation on VM '%s' was interrupted and cannot be settled",
@@ -69,13 +69,14 @@ static int job_body(struct job *job, void *arg, struct err *reterr)
 
 static int look_up(struct request *req)
 {
+	int needs_vm = req->kind->needs_vm && (!req->kind->all || request_string(req, "vm"));
 	int r = 0;
 
-	if (req->kind->needs_vm)
+	if (needs_vm)
 		r = catalog_find_vm(req->daemon->catalog, request_string(req, "vm"), &req->vm, &req->err);
-	if (!r && req->kind->needs_vm && (req->kind->operation || req->kind->may_be_busy))
+	if (!r && needs_vm && (req->kind->operation || req->kind->may_be_busy) && !req->kind->beside)
 		r = catalog_refuse_twin(req->daemon->catalog, &req->vm.guid, &req->err);
-	if (!r && req->kind->needs_vm)
+	if (!r && needs_vm)
 		req->dir = vmdir_new(req->vm.root, &req->vm.guid);
 	if (!r && req->kind->needs_snapshot && request_string(req, "snapshot"))
 		r = catalog_find_snapshot(req->daemon->catalog, &req->vm, request_string(req, "snapshot"),
@@ -83,10 +84,26 @@ static int look_up(struct request *req)
 	return r;
 }
 
+/* What the job holds: the VM, one that is to be, or something that nobody else needs.
+ * *owned* */
+static char *key_of(const struct request *req)
+{
+	if (req->kind->new_key)
+		return xasprintf("name:%s", request_string(req, req->kind->new_key));
+	if (req->kind->beside || !req->dir) {
+		struct guid own = guid_new();
+
+		return xasprintf("%s:%s", req->kind->operation, own.s);
+	}
+	return xstrdup(req->vm.guid.s);
+}
+
 static int submit(struct request *req)
 {
-	const char *name = req->kind->new_key ? request_string(req, req->kind->new_key) : req->vm.name;
-	_cleanup_free_ char *key = req->kind->new_key ? xasprintf("name:%s", name) : xstrdup(req->vm.guid.s);
+	const char *name = req->kind->new_key ? request_string(req, req->kind->new_key) :
+			   req->vm.name	      ? req->vm.name :
+						"";
+	_cleanup_free_ char *key = key_of(req);
 	int r;
 
 	__atomic_add_fetch(&req->refs, 1, __ATOMIC_ACQ_REL); /* the job's */

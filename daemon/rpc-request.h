@@ -21,6 +21,8 @@ struct request_kind {
 	int needs_snapshot;    /* parameter "snapshot" is looked up, if it is there */
 	const char *new_key;   /* parameter that names a VM which is not there yet ("name") */
 	int may_be_busy;       /* a query that changes a document: holds the VM for a moment */
+	int beside;            /* a job that only looks: beside the VM's own jobs, whatever was left unfinished */
+	int all;               /* without parameter "vm" all VMs are meant */
 	job_fn body;           /* of the job; arg is the request */
 	/* Fills *ret_out (*owned*) for the final reply, after the body. Returns 0 or negative errno. */
 	int (*answer)(struct request *req, json_t **ret_out, struct err *reterr);
@@ -65,7 +67,7 @@ _must_check_ int request_answer_nothing(struct request *req, json_t **ret_out, s
 
 /* The methods of each room, ending with a NULL name. */
 extern const struct rpc_method rpc_vm_methods[], rpc_snapshot_methods[], rpc_savestate_methods[], rpc_disk_methods[],
-	rpc_job_methods[];
+	rpc_check_methods[], rpc_job_methods[];
 
 /* All methods in one table, ending with a NULL name (static, *borrowed*). */
 const struct rpc_method *rpc_all_methods(void);

@@ -340,6 +340,14 @@ static const struct vl_method manager_methods[] = {
 	       "Makes the memory file of a snapshot what it was before PackSaveState: flat."),
 	METHOD("DiagnoseVM", NO, OPERATOR, vm_in, diagnose_vm_out,
 	       "Finds out, without taking one, how a snapshot of a VM would be taken now."),
+	METHOD("CheckVM", SUPPORTED, OPERATOR, vl_check_vm_in, vl_check_vm_out,
+	       "Looks whether documents, images, save states, files and the domain of a VM are as they should be. It "
+	       "changes nothing, needs no turn among the VM's jobs, and a VM that somebody works on is told to be busy. "
+	       "Damage is a finding, not an error."),
+	METHOD("RepairVM", SUPPORTED, ADMIN, vl_repair_vm_in, vl_repair_vm_out,
+	       "Mends what a check finds as far as that is safe, and tells what it leaves alone and why. Files that "
+	       "nothing refers to are moved into the directory Quarantine of the VM directory; nothing is removed but "
+	       "temporary files and empty directories of vmsnap's own."),
 	METHOD("ListJobs", NO, OBSERVER, list_jobs_in, list_jobs_out,
 	       "Lists the jobs that are queued or running, and those that ended recently."),
 	METHOD("WatchJobs", REQUIRED, OBSERVER, watch_jobs_in, watch_jobs_out,
@@ -354,7 +362,8 @@ static const struct vl_method manager_methods[] = {
 static const struct vl_struct *const manager_types[] = {
 	&vl_type_job,	    &vl_type_image,	 &vl_type_disk,		     &vl_type_vm, &vl_type_snapshot,
 	&vl_type_ram_block, &vl_type_save_state, &vl_type_memory_difference, &vl_type_tree_image, &vl_type_disk_tree,
-	&vl_type_snapshot_usage, &vl_type_disk_usage, &vl_type_merge_action, &vl_type_delete_plan, NULL,
+	&vl_type_snapshot_usage, &vl_type_disk_usage, &vl_type_merge_action, &vl_type_delete_plan,
+	&vl_type_finding,   &vl_type_repair,	 NULL,
 };
 
 const struct vl_interface vl_manager = {

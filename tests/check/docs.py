@@ -87,11 +87,20 @@ def check_vmsnapctl():
             set(re.findall(r"= (\d+)", codes)))
 
 
+def check_findings():
+    """The words of what a check finds, with severity and whether repair mends it."""
+    rows = re.findall(r'\b(NOTE|MENDED|LEFT)\("([a-z-]+)",\s*(\w+)?', source("layout/check.c"))
+    compare("vmsnapctl.1, findings",
+            set(re.findall(r"^\.It Sy ([a-z-]+)\n\.Pq Em (\w+)( , Sy repair)?$", section(page("vmsnapctl.1"), "FINDINGS"), re.M)),
+            {(word, "info" if kind == "NOTE" else severity.lower(), " , Sy repair" if kind == "MENDED" else "")
+             for kind, word, severity in rows})
+
+
 def check_help(listing):
     """Each command's --help names all of its options; the whole help all commands."""
     helped = set()
     for line in output("client/vmsnapctl", "--help").splitlines():
-        match = re.match(r"  ((?:vm|snapshot|disk|savestate|job) \S+|status|doctor|bridge)((?: [A-Z\[\]]+)*)  +\S", line)
+        match = re.match(r"  ((?:vm|snapshot|disk|savestate|job) \S+|status|doctor|bridge|check|repair)((?: [A-Z\[\]]+)*)  +\S", line)
         if match:
             helped.add(f"command {match.group(1)}{match.group(2)}")
     compare("vmsnapctl --help", helped, {l for l in listing if l.startswith("command ")})
@@ -176,6 +185,7 @@ def check_pages():
 def main():
     listing = set(output("client/vmsnapctl", "--commands").splitlines())
     check_vmsnapctl()
+    check_findings()
     check_help(listing)
     check_completion(listing)
     check_vmsnapd()

@@ -4,10 +4,12 @@
 prepare() makes the situation, words() is the command that is interrupted, verify() looks at what recovery made
 of it: the operation happened wholly or not at all, everything that was there before is whole, the guest is
 neither paused nor on a wrong disk. `operation` is the name in `vmsnapd --list-steps`."""
+import glob
 import os
+import sqlite3
 
 from vmsnaptest import laws
-from vmsnaptest.daemon import FAILED, NO_DAEMON, CtlError
+from vmsnaptest.daemon import FAILED, FOUND, NO_DAEMON, CtlError
 from vmsnaptest.machine import PREFIX, Machine
 from vmsnaptest.tree import Tree
 from vmsnaptest.wait import until
@@ -46,6 +48,9 @@ class Scenario:
     def verify(self, done):
         """`done` is True if the command ended well before the daemon could be killed."""
         raise NotImplementedError
+
+    def before_laws(self):
+        """What has to be done after a restart, before the laws can hold: nothing, but where prepare() broke them."""
 
     def check_runs_undisturbed(self):
         """The guest never noticed: no gap since prepare() ended."""
@@ -474,3 +479,51 @@ class VmStartSaved(VmSave):
 
     def verify(self, done):
         super().verify(False)
+
+
+@scenario
+class Repair(Scenario):
+    """A VM that is off, with something for each step; a repair that died is done again, and nothing is lost."""
+    operation = "repair"
+    orphan = b"somebody's only copy\n"
+
+    def prepare(self):
+        self.machine = self.lab.machine()
+        self.first = self.machine.snapshot("first")["id"]
+        self.second = self.machine.snapshot("second")["id"]
+        root = self.machine.root
+        self.drifted = self.machine.snapshot_config(self.second).disks[0].path
+        os.chmod(self.machine.snapshot_config(self.first).disks[0].path, 0o600)
+        os.utime(self.drifted)
+        os.rmdir(os.path.join(root, "Snapshots", self.first))
+        os.mkdir(os.path.join(root, "Snapshots", "0F0F0F0F-1111-4222-8333-444444444444"))
+        for name in ("one.bin", "Snapshots/two.bin", ".0F0F0F0F-1111-4222-8333-444444444444.tmp"):
+            with open(os.path.join(root, name), "wb") as file:
+                file.write(self.orphan)
+        self.lab.virsh("undefine", self.name)
+        db = sqlite3.connect(os.path.join(self.lab.daemon.store, "index.sqlite"))
+        with db:
+            db.execute("update snapshot set name = 'other' where name = 'first'")
+        db.close()
+
+    def words(self):
+        return ["repair", self.name, "--accept-drift", self.drifted]
+
+    def before_laws(self):
+        found = {f["id"] for f in self.lab.ctl("check", self.name, codes=(0, FOUND))["findings"]}
+        accept = ["--accept-drift", self.drifted] if "seal-drift" in found else []
+        done = self.lab.ctl("repair", self.name, *accept)
+        assert {f["id"] for f in done["findings"]} == {"quarantined"}
+        assert self.lab.ctl("repair", self.name)["repairs"] == []
+        self.lab.ctl("check", self.name, "--deep")
+
+    def verify(self, done):
+        for name in ("one.bin", "Snapshots/two.bin"):
+            (path,) = glob.glob(os.path.join(glob.escape(self.machine.root), "Quarantine/*", name))
+            with open(path, "rb") as file:
+                assert file.read() == self.orphan
+        assert set(self.machine.snapshots()) == {"first", "second"}
+        for guid in (self.second, self.first):
+            self.machine.apply(guid)
+            assert self.machine.numbers() == self.machine.sealed_numbers(guid)
+        assert self.machine.state() == "shutoff"

@@ -62,6 +62,7 @@ def run_and_come_back(lab, scenario, kill):
         pass
     kill.join()
     lab.daemon.start()
+    scenario.before_laws()
     lab.check()
     scenario.verify(done)
 
@@ -83,6 +84,7 @@ def test_killed(lab, cls, step, how):
         reached.add((cls.operation, step))
     lab.daemon.kill()
     lab.daemon.start()
+    scenario.before_laws()
     lab.check()
     scenario.verify(done=error is None)
 
@@ -96,6 +98,7 @@ def test_failed(lab, cls, step):
     assert lab.daemon.alive()
     assert error is None or error.code == FAILED and step in error.message
     lab.daemon.restart()
+    scenario.before_laws()
     lab.check()
     scenario.verify(done=error is None)
 

@@ -13,7 +13,7 @@ from .wait import until
 from .where import SCHEMA_DIR, program
 
 # Exit codes of vmsnapctl
-DONE, FAILED, USAGE, NO_DAEMON, DENIED, BUSY, CANCELLED, REFUSED = range(8)
+DONE, FAILED, USAGE, NO_DAEMON, DENIED, BUSY, CANCELLED, REFUSED, FOUND = range(9)
 
 
 class CtlError(Exception):
@@ -144,17 +144,17 @@ class Daemon:
         out, err = process.communicate(timeout=timeout)
         return _result(process.args[4:], process.returncode, out, err)
 
-    def ctl(self, *args, timeout=120.0):
-        """Runs vmsnapctl --json; returns the reply's parameters, raises CtlError."""
+    def ctl(self, *args, timeout=120.0, codes=(DONE,)):
+        """Runs vmsnapctl --json; returns the reply's parameters, raises CtlError for other exit codes."""
         done = self.run_ctl("--json", *args, timeout=timeout)
-        return _result(args, done.returncode, done.stdout, done.stderr)
+        return _result(args, done.returncode, done.stdout, done.stderr, codes)
 
 
-def _result(args, code, out, err):
+def _result(args, code, out, err, codes=(DONE,)):
     try:
         document = json.loads(out) if out.strip() else {}
     except ValueError:
         raise AssertionError(f"vmsnapctl --json {' '.join(args)} did not print one JSON document: {out!r}") from None
-    if code != DONE:
+    if code not in codes:
         raise CtlError(args, code, document, err)
     return document

@@ -167,6 +167,8 @@ def _check_files(vm, snapshots):
         referenced.update(doc.firmware_live)
     problems = []
     for where, dirs, names in os.walk(vm.root):
+        if where == vm.root and "Quarantine" in dirs:
+            dirs.remove("Quarantine")  # what a repair put away
         for name in names:
             path = os.path.join(where, name)
             if not any(path == r or path.startswith(r + "/") for r in referenced):
