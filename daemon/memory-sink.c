@@ -13,6 +13,7 @@
 
 #include "common/alloc.h"
 #include "common/fileio.h"
+#include "daemon/pipe-guard.h"
 #include "savestate/split.h"
 
 #define PIPE_SIZE (1 << 20)
@@ -23,6 +24,7 @@ struct memory_sink {
 	/* in is opened without waiting for a writer; keep, a write end, so that an end
 	 * of file never comes between libvirt's two visits */
 	int in, keep, stop;
+	struct pipe_guard *guard; /* for the case that we die */
 	struct split *split;
 	pthread_t thread;
 	int running;
@@ -128,6 +130,8 @@ static int start(struct memory_sink *s, const char *path, const struct guid *gui
 	r = split_new(&opts, &s->split, reterr);
 	if (!r)
 		r = open_pipe(s, reterr);
+	if (!r)
+		r = pipe_guard_start(s->fifo, &s->guard, reterr);
 	if (r < 0)
 		return r;
 	r = pthread_create(&s->thread, NULL, reader_main, s);
@@ -178,6 +182,7 @@ int memory_sink_drain(struct memory_sink *sink, struct err *reterr)
 	stop_reader(sink);
 	if (file_remove(sink->fifo, &removed) < 0 && sink->r == 0)
 		sink->r = err_move(&sink->err, &removed);
+	pipe_guard_end(TAKE_PTR(sink->guard));
 	return sink->r < 0 ? err_move(reterr, &sink->err) : 0;
 }
 
@@ -199,6 +204,7 @@ void memory_sink_free(struct memory_sink *sink)
 		stop_reader(sink);
 		if (sink->in >= 0)
 			ignore_result(unlink(sink->fifo)); /* mostly gone by now */
+		pipe_guard_end(sink->guard);
 		cleanup_close(&sink->in);
 		cleanup_close(&sink->keep);
 		cleanup_close(&sink->stop);

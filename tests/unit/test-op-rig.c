@@ -25,7 +25,8 @@ struct life {
 void rig_need_tools(void)
 {
 	const char *ci = getenv("CI");
-	const char *schema = getenv("top_srcdir");
+	const char *schema = getenv("top_srcdir"), *built = getenv("top_builddir");
+	_cleanup_free_ char *capture = path_join(built && *built ? built : ".", "savestate/vmsnap-capture");
 	static char *dir;
 
 	if (system("qemu-img --version >/dev/null 2>&1") != 0) {
@@ -34,6 +35,7 @@ void rig_need_tools(void)
 	}
 	dir = path_join(schema ? schema : ".", "xmlcfg");
 	config_set_schema_dir(dir);
+	setenv("VMSNAP_CAPTURE", capture, 1);
 	log_set_level(LOG_LEVEL_ERROR);
 	signal(SIGPIPE, SIG_IGN); /* as the daemon */
 }
