@@ -172,7 +172,6 @@ static const struct hv_ops lv_ops = {
 	.suspend = lv_suspend,
 	.resume = lv_resume,
 	.snapshot = lv_snapshot,
-	.save = lv_save,
 	.restore = lv_restore,
 	.progress = lv_progress,
 	.abort_job = lv_abort_job,
@@ -182,6 +181,9 @@ static const struct hv_ops lv_ops = {
 	.thaw = lv_thaw,
 	.take_back = lv_take_back,
 	.forget_image = lv_forget_image,
+	.max_downtime = lv_max_downtime,
+	.set_max_downtime = lv_set_max_downtime,
+	.set_time = lv_set_time,
 	.background = &lv_background,
 	.on_event = lv_on_event,
 };

@@ -14,6 +14,7 @@
 #include "common/alloc.h"
 #include "common/fileio.h"
 #include "daemon/pipe-guard.h"
+#include "savestate/pace.h"
 #include "savestate/split.h"
 
 #define PIPE_SIZE (1 << 20)
@@ -74,12 +75,14 @@ static void take(struct memory_sink *s, const void *buf, size_t len)
 /* Takes what is there. Returns 1 if there was something, 0 if not. */
 static int take_some(struct memory_sink *s, void *buf)
 {
-	ssize_t n = read_some(s->in, buf, BUFFER_SIZE);
+	ssize_t n = read_some(s->in, buf, pace_most(BUFFER_SIZE));
 
-	if (n > 0)
+	if (n > 0) {
 		take(s, buf, (size_t)n);
-	else if (n < 0 && s->r == 0)
+		pace_wait((size_t)n);
+	} else if (n < 0 && s->r == 0) {
 		s->r = err_file(&s->err, (int)n, s->fifo, "cannot read the pipe '%s'", s->fifo);
+	}
 	return n > 0;
 }
 

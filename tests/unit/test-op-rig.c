@@ -309,9 +309,9 @@ static void try_step(struct rig *rig, const struct rig_case *c, const char *step
 static int makes_sense(enum hvs_call call, enum hvs_when when)
 {
 	if (when == HVS_FAIL_HALF)
-		return call == HVS_SNAPSHOT || call == HVS_SAVE || call == HVS_RESTORE;
+		return call == HVS_SNAPSHOT || call == HVS_RESTORE;
 	if (when == HVS_DIE_HALF || when == HVS_DIE_HALF_BAD)
-		return call == HVS_SNAPSHOT || call == HVS_SAVE || (call == HVS_RESTORE && when == HVS_DIE_HALF);
+		return call == HVS_SNAPSHOT || (call == HVS_RESTORE && when == HVS_DIE_HALF);
 	return hvs_call_changes(call) || when == HVS_FAIL_BEFORE || when == HVS_DIE_BEFORE;
 }
 
