@@ -59,6 +59,12 @@ static void print_applied(struct ctl *ctl _unused_, json_t *reply)
 	printf("VM '%s' is back at '%s' and %s\n", name, now, state);
 }
 
+static void keep_time(const struct ctl *ctl, json_t *params)
+{
+	if (args_has(ctl->args, "no-sync-time"))
+		ignore_result(json_object_set_new(params, "syncTime", json_false())); /* cannot fail: valid key */
+}
+
 static int snapshot_apply(struct ctl *ctl)
 {
 	int code;
@@ -71,6 +77,7 @@ static int snapshot_apply(struct ctl *ctl)
 	param_text(params, "vm", args_word(ctl->args, 0));
 	param_text(params, "snapshot", args_word(ctl->args, 1));
 	param_text(params, "present", present);
+	keep_time(ctl, params);
 	return call_job(ctl, "ApplySnapshot", params, print_applied);
 }
 
@@ -85,12 +92,14 @@ static int snapshot_revert(struct ctl *ctl)
 	params = json_object();
 	param_text(params, "vm", args_word(ctl->args, 0));
 	param_text(params, "present", present);
+	keep_time(ctl, params);
 	return call_job(ctl, "RevertVM", params, print_applied);
 }
 
 static const struct option_row present_options[] = {
 	{ "discard", NULL, 0, "lose the present state" },
 	{ "save-current", NULL, 0, "save the present state as a snapshot first" },
+	{ "no-sync-time", NULL, 0, "leave the guest's clock at the time of the snapshot" },
 	{ NULL, NULL, 0, NULL },
 };
 

@@ -11,6 +11,8 @@
 #include "client/show.h"
 #include "common/alloc.h"
 
+#define MAX_PAUSE_MSEC 3600000
+
 static json_t *snapshot_params(const struct ctl *ctl)
 {
 	json_t *params = json_object();
@@ -60,9 +62,10 @@ static int snapshot_create(struct ctl *ctl)
 {
 	_cleanup_err_ struct err err = ERR_INIT;
 	const struct args *args = ctl->args;
+	int64_t max_pause = 0;
 	json_t *params;
 
-	if (exclusive_modes(args, &err) < 0)
+	if (exclusive_modes(args, &err) < 0 || args_number(args, "max-pause", 0, MAX_PAUSE_MSEC, &max_pause, &err) < 0)
 		return report_usage(&err);
 	params = snapshot_params(ctl);
 	param_text(params, "name", args_option(args, "name"));
@@ -73,6 +76,8 @@ static int snapshot_create(struct ctl *ctl)
 	if (args_has(args, "live") || args_has(args, "paused"))
 		param_text(params, "mode", args_has(args, "live") ? "live" : "paused");
 	param_switch(params, "quiesce", args, "quiesce");
+	if (args_has(args, "max-pause"))
+		param_number(params, "maxPauseMSec", max_pause);
 	return call_job(ctl, "CreateSnapshot", params, print_created);
 }
 
@@ -213,6 +218,7 @@ static const struct option_row create_options[] = {
 	{ "mode", "MODE", 0, "how memory is taken: background, live or paused; else the best there is" },
 	{ "live", NULL, 0, "the same as --mode live" },
 	{ "paused", NULL, 0, "the same as --mode paused" },
+	{ "max-pause", "MS", 0, "how long a busy guest may stand still in a live capture; 0: no limit" },
 	{ "quiesce", NULL, 0, "have the guest agent freeze the file systems" },
 	{ NULL, NULL, 0, NULL },
 };

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* vmsnap-capture as the daemon starts it and listens to it. */
 #define _GNU_SOURCE
-#include "config.h"
-
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -15,10 +12,10 @@
 #include "common/fileio.h"
 #include "common/log.h"
 #include "daemon/background-priv.h"
+#include "daemon/spawn.h"
 
 #define READY_MSEC 10000 /* to open two files and those of the parents */
 #define PID_TEXT_MAX 32
-#define ABOVE 10         /* our descriptors for it, clear of the numbers that it has them under */
 
 /* Its ends, until it has them. */
 struct ends {
@@ -33,11 +30,6 @@ static void ends_done(struct ends *e)
 	cleanup_close(&e->lock);
 }
 
-static int raise_fd(int fd)
-{
-	return fcntl(fd, F_DUPFD_CLOEXEC, ABOVE);
-}
-
 /* A pipe to or from it: their_end is 0 (it reads) or 1. */
 static int make_pipe(int their_end, int *ret_ours, int *ret_theirs)
 {
@@ -46,7 +38,7 @@ static int make_pipe(int their_end, int *ret_ours, int *ret_theirs)
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
 	*ret_ours = fds[!their_end];
-	*ret_theirs = raise_fd(fds[their_end]);
+	*ret_theirs = spawn_raise_fd(fds[their_end]);
 	cleanup_close(&fds[their_end]);
 	return *ret_theirs < 0 ? -errno : 0;
 }
@@ -60,72 +52,23 @@ static int make_ends(const struct capture_spec *spec, int pipe_fd, struct ends *
 
 	if (r < 0)
 		return r;
-	e->lock = raise_fd(lock);
-	e->pipe = raise_fd(pipe_fd);
+	e->lock = spawn_raise_fd(lock);
+	e->pipe = spawn_raise_fd(pipe_fd);
 	r = e->lock < 0 || e->pipe < 0 ? -errno : make_pipe(0, &reader->control, &e->control);
 	if (!r)
 		r = make_pipe(1, &reader->answers, &e->answers);
 	return r < 0 ? err_errno(reterr, r, "cannot make the pipes of vmsnap-capture") : 0;
 }
 
-/* A session of its own, signals as for a new program. */
-static int set_attributes(posix_spawnattr_t *attr)
-{
-	sigset_t all, none;
-	int r;
-
-	sigfillset(&all);
-	sigemptyset(&none);
-	r = posix_spawnattr_setsigdefault(attr, &all);
-	if (!r)
-		r = posix_spawnattr_setsigmask(attr, &none);
-	if (!r)
-		r = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-	return r;
-}
-
 /* Whatever else is open is closed at the exec. */
-static int set_files(posix_spawn_file_actions_t *actions, const struct ends *e)
-{
-	const struct {
-		int from, to;
-	} moves[] = { { e->control, STDIN_FILENO },
-		      { e->answers, STDOUT_FILENO },
-		      { e->pipe, CAPTURE_PIPE_FD },
-		      { e->lock, CAPTURE_LOCK_FD } };
-	int r = 0;
-
-	for (size_t i = 0; !r && i < ARRAY_SIZE(moves); i++)
-		r = posix_spawn_file_actions_adddup2(actions, moves[i].from, moves[i].to);
-	return r;
-}
-
 static int spawn(char **argv, const struct ends *e, pid_t *ret_pid, struct err *reterr)
 {
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	pid_t pid;
-	int r = posix_spawn_file_actions_init(&actions);
+	const struct spawn_fd moves[] = { { e->control, STDIN_FILENO },
+					  { e->answers, STDOUT_FILENO },
+					  { e->pipe, CAPTURE_PIPE_FD },
+					  { e->lock, CAPTURE_LOCK_FD } };
 
-	if (r)
-		return err_errno(reterr, -r, "cannot start %s", argv[0]);
-	r = posix_spawnattr_init(&attr);
-	if (!r) {
-		r = set_attributes(&attr);
-		if (!r)
-			r = set_files(&actions, e);
-		if (!r)
-			r = posix_spawn(&pid, argv[0], &actions, &attr, argv, environ);
-		posix_spawnattr_destroy(&attr);
-	}
-	posix_spawn_file_actions_destroy(&actions);
-	if (r) {
-		r = err_file(reterr, -r, argv[0], "cannot start '%s'", argv[0]);
-		err_hint(reterr, "Install vmsnap completely, or name the program in VMSNAP_CAPTURE");
-		return r;
-	}
-	*ret_pid = pid;
-	return 0;
+	return spawn_session(argv, moves, ARRAY_SIZE(moves), ret_pid, reterr);
 }
 
 /* For people, and for background_reader_kill(). */
@@ -188,11 +131,10 @@ int background_reader_start(const char *program, const struct capture_spec *spec
 {
 	_cleanup_(ends_done) struct ends ends = { -1, -1, -1, -1 };
 	_cleanup_(background_reader_done) struct background_reader reader = BACKGROUND_READER_INIT;
-	const char *named = getenv("VMSNAP_CAPTURE");
 	_cleanup_strv_ char **argv = NULL;
 	int r;
 
-	argv = capture_argv(program ? program : named && *named ? named : LIBEXECDIR "/vmsnap-capture", spec);
+	argv = capture_argv(program ? program : spawn_capture_program(), spec);
 	r = make_ends(spec, pipe_fd, &ends, &reader, reterr);
 	if (!r)
 		r = spawn(argv, &ends, &reader.pid, reterr);

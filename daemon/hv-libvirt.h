@@ -126,17 +126,22 @@ _must_check_ int lv_snapshot(struct hv *hv, const struct guid *vm, const struct 
 /* as hv_thaw() */
 _must_check_ int lv_thaw(struct hv *hv, const struct guid *vm, struct err *reterr);
 
+/* hv-tune.c: each as the call of hv.h with that name. */
+_must_check_ int lv_max_downtime(struct hv *hv, const struct guid *vm, int64_t *ret_msec, struct err *reterr);
+/* as hv_set_max_downtime() */
+_must_check_ int lv_set_max_downtime(struct hv *hv, const struct guid *vm, int64_t msec, struct err *reterr);
+/* as hv_set_time() */
+_must_check_ int lv_set_time(struct hv *hv, const struct guid *vm, struct err *reterr);
+
 /* hv-qemu.c: as hv_take_back(). */
 _must_check_ int lv_take_back(struct hv *hv, const struct guid *vm, const struct hv_back *disks, size_t n,
 			      struct err *reterr);
 /* as hv_forget_image() */
 _must_check_ int lv_forget_image(struct hv *hv, const struct guid *vm, const char *path, struct err *reterr);
-/* as hv_save() */
-_must_check_ int lv_save(struct hv *hv, const struct guid *vm, const char *file, struct err *reterr);
 /* as hv_restore() */
 _must_check_ int lv_restore(struct hv *hv, const char *fifo, const char *xml, struct err *reterr);
 /* as hv_progress() */
-_must_check_ int lv_progress(struct hv *hv, const struct guid *vm, int64_t *ret_done, int64_t *ret_total,
+_must_check_ int lv_progress(struct hv *hv, const struct guid *vm, struct hv_progress *ret_progress,
 			     struct err *reterr);
 /* as hv_abort_job() */
 _must_check_ int lv_abort_job(struct hv *hv, const struct guid *vm, struct err *reterr);

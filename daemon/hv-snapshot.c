@@ -157,21 +157,6 @@ int lv_thaw(struct hv *hv, const struct guid *vm, struct err *reterr)
 
 /* ---- memory to a file and back */
 
-int lv_save(struct hv *hv, const struct guid *vm, const char *file, struct err *reterr)
-{
-	_cleanup_call_ struct lv_call call = { 0 };
-	int r = lv_begin_domain(hv, vm, &call, reterr);
-
-	if (r < 0)
-		return r;
-	if (virDomainSaveFlags(call.dom, file, NULL, 0) < 0) {
-		r = lv_fail(&call, reterr, "cannot save the memory of domain \"%s\"", call.name);
-		err_set_file(reterr, file);
-		return r;
-	}
-	return 0;
-}
-
 int lv_restore(struct hv *hv, const char *fifo, const char *xml, struct err *reterr)
 {
 	_cleanup_call_ struct lv_call call = { 0 };
@@ -184,26 +169,39 @@ int lv_restore(struct hv *hv, const char *fifo, const char *xml, struct err *ret
 	return 0;
 }
 
-int lv_progress(struct hv *hv, const struct guid *vm, int64_t *ret_done, int64_t *ret_total, struct err *reterr)
+/* A statistic that may be missing. */
+static int64_t stat_or(virTypedParameterPtr params, int n, const char *name, int64_t missing)
+{
+	unsigned long long value;
+
+	return virTypedParamsGetULLong(params, n, name, &value) == 1 ? (int64_t)value : missing;
+}
+
+int lv_progress(struct hv *hv, const struct guid *vm, struct hv_progress *ret_progress, struct err *reterr)
 {
 	_cleanup_call_ struct lv_call call = { 0 };
-	virDomainJobInfo info;
-	int r = lv_begin_domain(hv, vm, &call, reterr);
+	virTypedParameterPtr params = NULL;
+	int n = 0, type = VIR_DOMAIN_JOB_NONE, r = lv_begin_domain(hv, vm, &call, reterr);
 
 	if (r < 0)
 		return r;
-	if (virDomainGetJobInfo(call.dom, &info) < 0) {
+	if (virDomainGetJobStats(call.dom, &type, &params, &n, 0) < 0) {
 		if (lv_last_code() != VIR_ERR_OPERATION_INVALID) /* not running: no job either */
 			return lv_fail(&call, reterr, "cannot read the progress of domain \"%s\"",
 				       call.name);
-		info.type = VIR_DOMAIN_JOB_NONE;
+		type = VIR_DOMAIN_JOB_NONE;
 	}
-	if (info.type != VIR_DOMAIN_JOB_BOUNDED && info.type != VIR_DOMAIN_JOB_UNBOUNDED)
-		return err_set(reterr, ERR_BACKEND, -ENODATA, "the domain \"%s\" has no job under way",
-			       call.name);
-	*ret_done = (int64_t)info.dataProcessed;
-	*ret_total = (int64_t)info.dataTotal;
-	return 0;
+	if (type == VIR_DOMAIN_JOB_BOUNDED || type == VIR_DOMAIN_JOB_UNBOUNDED)
+		*ret_progress = (struct hv_progress){
+			.done = stat_or(params, n, VIR_DOMAIN_JOB_DATA_PROCESSED, 0),
+			.total = stat_or(params, n, VIR_DOMAIN_JOB_DATA_TOTAL, 0),
+			.left = stat_or(params, n, VIR_DOMAIN_JOB_DATA_REMAINING, -1),
+			.passes = (int)stat_or(params, n, VIR_DOMAIN_JOB_MEMORY_ITERATION, -1),
+		};
+	else
+		r = err_set(reterr, ERR_BACKEND, -ENODATA, "the domain \"%s\" has no job under way", call.name);
+	virTypedParamsFree(params, n);
+	return r;
 }
 
 int lv_abort_job(struct hv *hv, const struct guid *vm, struct err *reterr)

@@ -95,19 +95,14 @@ int hv_snapshot(struct hv *hv, const struct guid *vm, const struct hv_snapshot *
 	return hv->ops->snapshot(hv, vm, what, reterr);
 }
 
-int hv_save(struct hv *hv, const struct guid *vm, const char *file, struct err *reterr)
-{
-	return hv->ops->save(hv, vm, file, reterr);
-}
-
 int hv_restore(struct hv *hv, const char *fifo, const char *xml, struct err *reterr)
 {
 	return hv->ops->restore(hv, fifo, xml, reterr);
 }
 
-int hv_progress(struct hv *hv, const struct guid *vm, int64_t *ret_done, int64_t *ret_total, struct err *reterr)
+int hv_progress(struct hv *hv, const struct guid *vm, struct hv_progress *ret_progress, struct err *reterr)
 {
-	return hv->ops->progress(hv, vm, ret_done, ret_total, reterr);
+	return hv->ops->progress(hv, vm, ret_progress, reterr);
 }
 
 int hv_abort_job(struct hv *hv, const struct guid *vm, struct err *reterr)
@@ -158,4 +153,23 @@ int hv_thaw(struct hv *hv, const struct guid *vm, struct err *reterr)
 	if (!hv->ops->thaw)
 		return err_set(reterr, ERR_BACKEND, -EOPNOTSUPP, "this hypervisor cannot thaw file systems");
 	return hv->ops->thaw(hv, vm, reterr);
+}
+
+int hv_max_downtime(struct hv *hv, const struct guid *vm, int64_t *ret_msec, struct err *reterr)
+{
+	if (!hv->ops->max_downtime)
+		return err_set(reterr, ERR_BACKEND, -EOPNOTSUPP, "this hypervisor has no limit for a guest's pause");
+	return hv->ops->max_downtime(hv, vm, ret_msec, reterr);
+}
+
+int hv_set_max_downtime(struct hv *hv, const struct guid *vm, int64_t msec, struct err *reterr)
+{
+	if (!hv->ops->set_max_downtime)
+		return err_set(reterr, ERR_BACKEND, -EOPNOTSUPP, "this hypervisor has no limit for a guest's pause");
+	return hv->ops->set_max_downtime(hv, vm, msec, reterr);
+}
+
+int hv_set_time(struct hv *hv, const struct guid *vm, struct err *reterr)
+{
+	return hv->ops->set_time ? hv->ops->set_time(hv, vm, reterr) : 0;
 }

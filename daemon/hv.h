@@ -50,6 +50,13 @@ struct hv_snapshot {
 	int quiesce;             /* freeze file systems through the agent */
 };
 
+/* How far the domain's job is. */
+struct hv_progress {
+	int64_t done, total; /* bytes */
+	int64_t left;        /* bytes that are still to go out, as far as is known now; -1 unknown */
+	int passes;          /* times that the guest's memory was gone through, this one included; -1 unknown */
+};
+
 /* What somebody else did to a domain that stands in our way. */
 struct hv_foreign {
 	int managed_save;
@@ -86,10 +93,8 @@ struct hv_ops {
 	int (*suspend)(struct hv *hv, const struct guid *vm, struct err *reterr);
 	int (*resume)(struct hv *hv, const struct guid *vm, struct err *reterr);
 	int (*snapshot)(struct hv *hv, const struct guid *vm, const struct hv_snapshot *what, struct err *reterr);
-	int (*save)(struct hv *hv, const struct guid *vm, const char *file, struct err *reterr);
 	int (*restore)(struct hv *hv, const char *fifo, const char *xml, struct err *reterr);
-	int (*progress)(struct hv *hv, const struct guid *vm, int64_t *ret_done, int64_t *ret_total,
-			struct err *reterr);
+	int (*progress)(struct hv *hv, const struct guid *vm, struct hv_progress *ret_progress, struct err *reterr);
 	int (*abort_job)(struct hv *hv, const struct guid *vm, struct err *reterr);
 	int (*foreign)(struct hv *hv, const struct guid *vm, struct hv_foreign *ret_foreign, struct err *reterr);
 	char *(*nvram_path)(struct hv *hv, const char *name);
@@ -99,6 +104,9 @@ struct hv_ops {
 	int (*take_back)(struct hv *hv, const struct guid *vm, const struct hv_back *disks, size_t n,
 			 struct err *reterr); /* NULL: it has no emulator that could be ahead of it */
 	int (*forget_image)(struct hv *hv, const struct guid *vm, const char *path, struct err *reterr); /* as well */
+	int (*max_downtime)(struct hv *hv, const struct guid *vm, int64_t *ret_msec, struct err *reterr);
+	int (*set_max_downtime)(struct hv *hv, const struct guid *vm, int64_t msec, struct err *reterr);
+	int (*set_time)(struct hv *hv, const struct guid *vm, struct err *reterr); /* these three may be NULL */
 	const struct hv_bg_ops *background; /* hv-background.h; NULL: it has no background captures */
 	const struct hv_block_ops *block; /* hv-block.h; NULL: it cannot merge while a guest runs */
 };
@@ -161,15 +169,12 @@ _must_check_ int hv_resume(struct hv *hv, const struct guid *vm, struct err *ret
 _must_check_ int hv_snapshot(struct hv *hv, const struct guid *vm, const struct hv_snapshot *what,
 			     struct err *reterr);
 
-/* Saves memory to file and ends the domain (virDomainSave). Returns 0 or negative errno. */
-_must_check_ int hv_save(struct hv *hv, const struct guid *vm, const char *file, struct err *reterr);
-
 /* Restores a running domain from a FIFO that somebody feeds, with xml in place
  * of the image's. Returns 0 or negative errno. */
 _must_check_ int hv_restore(struct hv *hv, const char *fifo, const char *xml, struct err *reterr);
 
-/* Bytes of the domain's present job; -ENODATA if there is none. Returns 0 or negative errno. */
-_must_check_ int hv_progress(struct hv *hv, const struct guid *vm, int64_t *ret_done, int64_t *ret_total,
+/* The domain's present job; -ENODATA if there is none. Returns 0 or negative errno. */
+_must_check_ int hv_progress(struct hv *hv, const struct guid *vm, struct hv_progress *ret_progress,
 			     struct err *reterr);
 
 /* Cancels the domain's present job. Returns 0 or negative errno. */
@@ -210,6 +215,17 @@ _must_check_ int hv_forget_image(struct hv *hv, const struct guid *vm, const cha
 /* Asks the guest's agent to thaw all file systems; none frozen is success. Returns 0
  * or negative errno (-EOPNOTSUPP). */
 _must_check_ int hv_thaw(struct hv *hv, const struct guid *vm, struct err *reterr);
+
+/* How long a running domain may stand still at the end of a job that takes its memory while
+ * it runs: a setting of the domain's, which stays until it ends. It can be raised while such
+ * a job is under way. Both return 0 or negative errno (-EOPNOTSUPP). */
+_must_check_ int hv_max_downtime(struct hv *hv, const struct guid *vm, int64_t *ret_msec, struct err *reterr);
+/* as hv_max_downtime() */
+_must_check_ int hv_set_max_downtime(struct hv *hv, const struct guid *vm, int64_t msec, struct err *reterr);
+
+/* Has the guest's agent set its clock to ours; takes some seconds at most. Returns 1 if it
+ * did, 0 if the guest has no agent, or negative errno. */
+_must_check_ int hv_set_time(struct hv *hv, const struct guid *vm, struct err *reterr);
 
 struct event_base;
 

@@ -8,6 +8,7 @@
 #include "common/fileio.h"
 #include "daemon/daemon.h"
 #include "daemon/memory.h"
+#include "daemon/pipe-guard.h"
 #include "savestate/image.h"
 #include "savestate/join.h"
 
@@ -123,6 +124,7 @@ static int saved_xml(struct machine *m, const struct config *cfg, const struct f
 
 static int restore(struct machine *m, const struct config *cfg, struct feeder *f, struct err *reterr)
 {
+	_cleanup_pipe_guard_ struct pipe_guard *guard = NULL;
 	_cleanup_free_ char *fifo = fifo_path(m), *xml = NULL;
 	int r = saved_xml(m, cfg, f, &xml, reterr);
 
@@ -130,6 +132,8 @@ static int restore(struct machine *m, const struct config *cfg, struct feeder *f
 		r = file_remove(fifo, reterr);
 	if (!r && mkfifo(fifo, 0600) < 0)
 		r = err_file(reterr, -errno, fifo, "cannot make the pipe '%s'", fifo);
+	if (!r)
+		r = pipe_guard_start(fifo, &guard, reterr);
 	if (r < 0)
 		return r;
 	f->fifo = fifo;

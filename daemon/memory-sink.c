@@ -13,6 +13,8 @@
 
 #include "common/alloc.h"
 #include "common/fileio.h"
+#include "daemon/pipe-guard.h"
+#include "savestate/pace.h"
 #include "savestate/split.h"
 
 #define PIPE_SIZE (1 << 20)
@@ -23,6 +25,7 @@ struct memory_sink {
 	/* in is opened without waiting for a writer; keep, a write end, so that an end
 	 * of file never comes between libvirt's two visits */
 	int in, keep, stop;
+	struct pipe_guard *guard; /* for the case that we die */
 	struct split *split;
 	pthread_t thread;
 	int running;
@@ -72,12 +75,14 @@ static void take(struct memory_sink *s, const void *buf, size_t len)
 /* Takes what is there. Returns 1 if there was something, 0 if not. */
 static int take_some(struct memory_sink *s, void *buf)
 {
-	ssize_t n = read_some(s->in, buf, BUFFER_SIZE);
+	ssize_t n = read_some(s->in, buf, pace_most(BUFFER_SIZE));
 
-	if (n > 0)
+	if (n > 0) {
 		take(s, buf, (size_t)n);
-	else if (n < 0 && s->r == 0)
+		pace_wait((size_t)n);
+	} else if (n < 0 && s->r == 0) {
 		s->r = err_file(&s->err, (int)n, s->fifo, "cannot read the pipe '%s'", s->fifo);
+	}
 	return n > 0;
 }
 
@@ -128,6 +133,8 @@ static int start(struct memory_sink *s, const char *path, const struct guid *gui
 	r = split_new(&opts, &s->split, reterr);
 	if (!r)
 		r = open_pipe(s, reterr);
+	if (!r)
+		r = pipe_guard_start(s->fifo, &s->guard, reterr);
 	if (r < 0)
 		return r;
 	r = pthread_create(&s->thread, NULL, reader_main, s);
@@ -178,6 +185,7 @@ int memory_sink_drain(struct memory_sink *sink, struct err *reterr)
 	stop_reader(sink);
 	if (file_remove(sink->fifo, &removed) < 0 && sink->r == 0)
 		sink->r = err_move(&sink->err, &removed);
+	pipe_guard_end(TAKE_PTR(sink->guard));
 	return sink->r < 0 ? err_move(reterr, &sink->err) : 0;
 }
 
@@ -199,6 +207,7 @@ void memory_sink_free(struct memory_sink *sink)
 		stop_reader(sink);
 		if (sink->in >= 0)
 			ignore_result(unlink(sink->fifo)); /* mostly gone by now */
+		pipe_guard_end(sink->guard);
 		cleanup_close(&sink->in);
 		cleanup_close(&sink->keep);
 		cleanup_close(&sink->stop);

@@ -3,10 +3,8 @@
 #include "daemon/memory.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "common/alloc.h"
 #include "common/fileio.h"
@@ -19,93 +17,6 @@
 
 /* Save states that a new one may build on, one upon the other. */
 #define MAX_DIFFERENCES 8
-
-struct memory_watch {
-	struct machine *m;
-	struct job *job;
-	struct memory_sink *sink;
-	int64_t limit;
-	int suspended;
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	int stop;
-};
-
-/* Waits 100 ms or until stopped. Returns 1 to go on. */
-static int watch_wait(struct memory_watch *w)
-{
-	struct timespec until;
-	int stop;
-
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += 100000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
-	pthread_mutex_lock(&w->lock);
-	if (!w->stop)
-		pthread_cond_timedwait(&w->wake, &w->lock, &until);
-	stop = w->stop;
-	pthread_mutex_unlock(&w->lock);
-	return !stop;
-}
-
-static void *watch_main(void *arg)
-{
-	struct memory_watch *w = arg;
-	struct hv *hv = w->m->daemon->hv;
-	int aborted = 0;
-
-	while (watch_wait(w)) {
-		int64_t done, total;
-
-		if (hv_progress(hv, &w->m->dir->guid, &done, &total, NULL) == 0) {
-			job_progress(w->job, done, total);
-			if (w->limit > 0 && done > w->limit && !w->suspended)
-				w->suspended = hv_suspend(hv, &w->m->dir->guid, NULL) == 0;
-		}
-		if (!aborted && (job_cancelled(w->job) || (w->sink && memory_sink_failed(w->sink))))
-			aborted = hv_abort_job(hv, &w->m->dir->guid, NULL) == 0;
-	}
-	return NULL;
-}
-
-struct memory_watch *memory_watch_start(struct machine *m, struct job *job, struct memory_sink *sink, int64_t limit)
-{
-	struct memory_watch *w = xcalloc(1, sizeof(*w));
-
-	w->m = m;
-	w->job = job;
-	w->sink = sink;
-	w->limit = limit;
-	pthread_mutex_init(&w->lock, NULL);
-	pthread_cond_init(&w->wake, NULL);
-	if (pthread_create(&w->thread, NULL, watch_main, w) != 0)
-		w->stop = -1; /* no progress then, nothing else is lost */
-	return w;
-}
-
-int memory_watch_stop(struct memory_watch *w)
-{
-	int suspended;
-
-	pthread_mutex_lock(&w->lock);
-	if (w->stop == 0) {
-		w->stop = 1;
-		pthread_cond_signal(&w->wake);
-		pthread_mutex_unlock(&w->lock);
-		pthread_join(w->thread, NULL);
-	} else {
-		pthread_mutex_unlock(&w->lock);
-	}
-	suspended = w->suspended;
-	pthread_cond_destroy(&w->wake);
-	pthread_mutex_destroy(&w->lock);
-	cleanup_free(&w);
-	return suspended;
-}
 
 int64_t memory_size(const struct config *cfg)
 {

@@ -5,6 +5,7 @@
 #ifndef DAEMON_MEMORY_H
 #define DAEMON_MEMORY_H
 
+#include "daemon/converge.h"
 #include "daemon/job.h"
 #include "daemon/machine.h"
 #include "daemon/memory-sink.h"
@@ -13,13 +14,14 @@ struct memory_watch;
 
 /* Watches the domain's job from a thread of its own while the caller blocks in
  * libvirt: reports progress to job, aborts when job is cancelled or sink (*borrowed*,
- * may be NULL) has failed, and, with limit > 0, suspends a guest that dirties its
- * memory faster than it is written once that many bytes went out (libvirt resumes it
- * at the end). *Owned*. */
-struct memory_watch *memory_watch_start(struct machine *m, struct job *job, struct memory_sink *sink, int64_t limit);
+ * may be NULL) has failed, and does what converge (*borrowed*; NULL: nothing) says about a
+ * guest that changes its memory faster than it is written; one that it suspends is
+ * resumed by libvirt at the end. *Owned*. */
+struct memory_watch *memory_watch_start(struct machine *m, struct job *job, struct memory_sink *sink,
+					struct converge *converge);
 
-/* Ends watching (*taken*). Returns 1 if the guest was suspended to get to an end, else 0. */
-int memory_watch_stop(struct memory_watch *w);
+/* Ends watching (*taken*); what was done about the guest stands in converge. */
+void memory_watch_stop(struct memory_watch *w);
 
 /* What a new save state of the VM may be a difference of: the save state of the
  * snapshot that *now* derives from, where it has one and the chain does not get too

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/timefmt.h"
 #include "daemon/background.h"
+#include "daemon/converge.h"
 #include "daemon/daemon.h"
 #include "daemon/firmware.h"
 #include "daemon/memory.h"
@@ -98,23 +99,92 @@ static int drain_sink(struct memory_sink *sink, int r, struct err *reterr)
 	return r;
 }
 
+/* ---- a guest that changes its memory faster than it goes out */
+
+/* What the domain had set is in the record before it is changed. */
+static int begin_converge(struct op *op, struct converge *c, struct err *reterr)
+{
+	_cleanup_free_ char *record = vmdir_intent(op->m->dir);
+	const struct guid *vm = &op->m->dir->guid;
+	int64_t longest = op_int(op, "max-pause", 0), own = -1;
+	int r;
+
+	if (hv_max_downtime(op->daemon->hv, vm, &own, NULL) < 0)
+		own = -1;
+	converge_init(c, longest, own);
+	if (own < 0)
+		return 0;
+	intent_set(op->intent, "downtime", "%lld", (long long)own);
+	r = intent_write(op->intent, record, reterr);
+	if (r < 0 || !longest || own <= longest)
+		return r;
+	c->limit = longest;
+	return hv_set_max_downtime(op->daemon->hv, vm, longest, reterr);
+}
+
+/* A domain that has ended has no such setting any more. */
+static void put_downtime_back(struct op *op)
+{
+	_cleanup_err_ struct err err = ERR_INIT;
+	const struct guid *vm = &op->m->dir->guid;
+	int64_t own = op_int(op, "downtime", -1);
+	enum hv_state state;
+
+	if (own < 0 || hv_set_max_downtime(op->daemon->hv, vm, own, &err) == 0)
+		return;
+	if (hv_state(op->daemon->hv, vm, &state, NULL) == 0 && (state == HV_RUNNING || state == HV_PAUSED))
+		job_warn(op->job, "the pause that the domain allows could not be set back: %s; try 'virsh "
+				  "migrate-setmaxdowntime %s %lld'",
+			 err.message, op->m->cfg->name, (long long)own);
+}
+
+/* Returns r, or why the capture was given up. */
+static int end_converge(struct op *op, const struct converge *c, int r, struct err *reterr)
+{
+	const char *reason = intent_get(op->intent, "reason");
+	_cleanup_free_ char *text = NULL;
+
+	put_downtime_back(op);
+	if (r < 0 && c->gave_up) {
+		err_done(reterr);
+		return err_full(reterr, ERR_REFUSED, -ETIME, op->m->cfg->name, NULL,
+				"Allow a longer pause with --max-pause, or take it with --paused or --no-memory",
+				"the guest changes its memory faster than it can be written: it would have to stand "
+				"still for about %lld ms, %lld are allowed",
+				(long long)(c->rest > c->max_pause ? c->rest : c->max_pause + 1),
+				(long long)c->max_pause);
+	}
+	if (r < 0 || !c->suspended_at)
+		return r;
+	job_warn(op->job, "the guest changed its memory faster than it could be written and was paused for the rest");
+	text = xasprintf("%s%sthe guest changed its memory faster than it could be written and was paused for the rest",
+			 reason ? reason : "", reason ? "; " : "");
+	intent_set(op->intent, "reason", "%s", text);
+	/* libvirt has resumed it, unless our pause came when it had done so already */
+	return hv_resume(op->daemon->hv, &op->m->dir->guid, reterr);
+}
+
 /* The one call that saves memory (into the sink, if there is one) and switches the disks. */
 static int take(struct op *op, struct memory_sink *sink, struct err *reterr)
 {
 	_cleanup_free_ struct hv_switch *disks = xcalloc((size_t)op_disks_count(op) + 1, sizeof(*disks));
 	struct hv_snapshot what = { .disks = disks, .live = capture_mode_is(op, "live"), .quiesce = op_flag(op, "quiesce") };
 	struct memory_watch *w = NULL;
+	struct converge converge;
 	int r = live_disks(op, disks, &what.n_disks, reterr);
 
+	if (!r && what.live)
+		r = begin_converge(op, &converge, reterr);
 	if (!r && sink) {
 		what.memory_file = memory_sink_path(sink);
-		w = memory_watch_start(op->m, op->job, sink, what.live ? 2 * memory_size(op->m->cfg) : 0);
+		w = memory_watch_start(op->m, op->job, sink, what.live ? &converge : NULL);
 	}
 	if (!r)
 		r = hv_snapshot(op->daemon->hv, &op->m->dir->guid, &what, reterr);
-	if (w && memory_watch_stop(w) && !r)
-		job_warn(op->job, "the guest changed its memory faster than it could be written and was paused for "
-				  "the rest");
+	if (w)
+		memory_watch_stop(w);
+	if (w && what.live)
+		r = end_converge(op, &converge, r, reterr);
 	for (size_t i = 0; i < what.n_disks; i++)
 		cleanup_free((void *)&disks[i].path);
 	if (sink)
@@ -264,6 +334,8 @@ int op_capture_put_right(struct op *op, struct err *reterr)
 	struct background_found found = { 0 };
 	int r;
 
+	if (capture_mode_is(op, "live"))
+		put_downtime_back(op);
 	if (!capture_mode_is(op, "background"))
 		return 0;
 	r = background_put_right(op->daemon->hv, &op->m->dir->guid, dir, capture_was(op, "running"), &found, reterr);

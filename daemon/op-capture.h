@@ -25,8 +25,8 @@ char *capture_file(const struct op *op, const char *suffix);
  * it was when it returns. Returns 0 or negative errno. */
 _must_check_ int op_capture_running(struct op *op, struct err *reterr);
 
-/* Puts right what a background capture left that died: first of all in recovery, while the
- * guest may wait for it. Returns 0 or negative errno. */
+/* Puts right what a capture left that died: first of all in recovery, while the guest may
+ * wait for it. Returns 0 or negative errno. */
 _must_check_ int op_capture_put_right(struct op *op, struct err *reterr);
 
 /* Removes what captures leave beside the files. Returns 0 or negative errno. */

@@ -210,6 +210,16 @@ static int define_run(struct op *op, struct err *reterr)
 	return or_go_back(op, machine_define(op->m, 1, reterr));
 }
 
+/* The guest went to sleep at the snapshot's instant and believes that it is then. */
+static void set_time(struct op *op)
+{
+	_cleanup_err_ struct err err = ERR_INIT;
+
+	if (!op_flag(op, "keep-time") && hv_set_time(op->daemon->hv, &op->m->dir->guid, &err) < 0)
+		job_warn(op->job, "the guest's clock still shows the time of the snapshot: %s; set it in the guest",
+			 err.message);
+}
+
 /* Memory is loaded onto fresh overlays only. */
 static int restore_run(struct op *op, struct err *reterr)
 {
@@ -225,6 +235,8 @@ static int restore_run(struct op *op, struct err *reterr)
 		r = op_disks_make(op, reterr);
 	if (!r)
 		r = memory_restore(op->m, op->m->cfg, target, op->job, reterr);
+	if (!r)
+		set_time(op);
 	return or_go_back(op, r);
 }
 
@@ -307,8 +319,8 @@ static int plan(struct machine *m, const struct guid *snap, struct job *job, str
 	return op_refs_plan_switch(in, m, target, reterr);
 }
 
-static int apply(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap, struct job *job,
-		 struct err *reterr)
+static int apply(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap, int keep_time,
+		 struct job *job, struct err *reterr)
 {
 	_cleanup_intent_ struct intent *in = intent_new(op_snapshot_apply.name);
 	_cleanup_machine_ struct machine *m = NULL;
@@ -322,11 +334,12 @@ static int apply(struct daemon *daemon, const struct vmdir *dir, const struct gu
 	}
 	for (size_t i = 0; m->notes && m->notes[i]; i++)
 		job_warn(job, "%s", m->notes[i]);
+	intent_set(in, "keep-time", "%d", keep_time);
 	return op_run(daemon, &op_snapshot_apply, TAKE_PTR(m), TAKE_PTR(in), job, reterr);
 }
 
-int snapshot_apply(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap, int save_present,
-		   struct job *job, struct guid *ret_saved, struct err *reterr)
+int snapshot_apply(struct daemon *daemon, const struct vmdir *dir, const struct apply_spec *spec, struct job *job,
+		   struct guid *ret_saved, struct err *reterr)
 {
 	_cleanup_machine_ struct machine *m = NULL;
 	struct guid target, saved;
@@ -334,18 +347,18 @@ int snapshot_apply(struct daemon *daemon, const struct vmdir *dir, const struct 
 
 	if (r < 0)
 		return r;
-	target = snap ? *snap : m->cfg->parent;
+	target = spec->snapshot ? *spec->snapshot : m->cfg->parent;
 	if (guid_is_none(&target))
 		return refuse_no_parent(m, reterr);
-	if (save_present) {
-		struct snapshot_spec spec = { .notes = "Taken before another snapshot was applied" };
+	if (spec->save_present) {
+		struct snapshot_spec present = { .notes = "Taken before another snapshot was applied", .max_pause = -1 };
 
-		r = snapshot_create(daemon, dir, &spec, job, &saved, reterr);
+		r = snapshot_create(daemon, dir, &present, job, &saved, reterr);
 		if (r < 0)
 			return r;
 		job_set_result(job, "saved", &saved);
 		if (ret_saved)
 			*ret_saved = saved;
 	}
-	return apply(daemon, dir, &target, job, reterr);
+	return apply(daemon, dir, &target, spec->keep_time, job, reterr);
 }

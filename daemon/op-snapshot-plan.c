@@ -13,6 +13,7 @@
 #include "daemon/memory.h"
 #include "daemon/op-disks.h"
 #include "daemon/op-snapshot.h"
+#include "daemon/options.h"
 
 /* Room for overlays, documents and the record of one operation, bytes. */
 #define SPACE_MARGIN (16LL << 20)
@@ -135,6 +136,11 @@ static int check_spec(const struct machine *m, const struct snapshot_spec *spec,
 			       spec->mode);
 	if (spec->mode && spec->no_memory)
 		return err_set(reterr, ERR_INVALID, -EINVAL, "a snapshot without memory has no capture mode");
+	if (spec->max_pause < -1 || spec->max_pause > OPTIONS_MAX_PAUSE)
+		return err_set(reterr, ERR_INVALID, -EINVAL, "the longest pause must be 0 to %d milliseconds",
+			       OPTIONS_MAX_PAUSE);
+	if (spec->max_pause > 0 && (spec->no_memory || insists(spec, "paused") || insists(spec, "background")))
+		return err_set(reterr, ERR_INVALID, -EINVAL, "only a live capture can be given a longest pause");
 	if (spec->quiesce && !(spec->no_memory && m->state == HV_RUNNING))
 		return err_full(reterr, ERR_REFUSED, -EINVAL, m->cfg->name, NULL,
 				"Use it with --no-memory on a running VM",
@@ -185,13 +191,16 @@ static void fill_record(struct intent *in, const struct machine *m, const struct
 		intent_set(in, "reason", "%s", reason);
 	intent_set(in, "was", "%s", was);
 	intent_set(in, "quiesce", "%d", spec->quiesce);
+	intent_set(in, "max-pause", "%lld",
+		   (long long)(spec->max_pause >= 0 ? spec->max_pause : m->daemon->options->max_pause));
 	/* NVRAM and TPM state are copied in a pause of ours, which recovery ends */
 	intent_set(in, "suspend", "%d",
 		   m->state == HV_RUNNING && firmware_present(m->cfg) && strcmp(mode, "background") != 0);
 	op_disks_plan(in, m, m->cfg);
 }
 
-static int plan(struct machine *m, const struct snapshot_spec *spec, struct intent *in, struct err *reterr)
+static int plan(struct machine *m, const struct snapshot_spec *spec, struct intent *in, struct job *job,
+		struct err *reterr)
 {
 	_cleanup_free_ char *reason = NULL;
 	const char *mode = NULL;
@@ -207,9 +216,12 @@ static int plan(struct machine *m, const struct snapshot_spec *spec, struct inte
 		r = machine_check_disks(m, m->cfg, reterr);
 	if (!r)
 		r = check_space(m, mode, reterr);
-	if (!r)
-		fill_record(in, m, spec, mode, reason);
-	return r;
+	if (r < 0)
+		return r;
+	fill_record(in, m, spec, mode, reason);
+	if (spec->max_pause > 0 && strcmp(mode, "paused") == 0)
+		job_warn(job, "the guest has to stand still until its memory is written, however long that takes");
+	return 0;
 }
 
 int snapshot_create(struct daemon *daemon, const struct vmdir *dir, const struct snapshot_spec *spec,
@@ -221,7 +233,7 @@ int snapshot_create(struct daemon *daemon, const struct vmdir *dir, const struct
 	int r = machine_open(daemon, dir, 0, &m, reterr);
 
 	if (!r)
-		r = plan(m, spec, in, reterr);
+		r = plan(m, spec, in, job, reterr);
 	if (r < 0) {
 		err_set_vm(reterr, m ? m->cfg->name : NULL);
 		return r;

@@ -12,6 +12,7 @@ struct snapshot_spec {
 	const char *notes;
 	const char *mode;  /* "background", "live", "paused"; NULL: the best that is possible */
 	int no_memory;     /* disk only */
+	int64_t max_pause; /* live: ms that the guest may stand still; 0: as long as it takes; -1: as configured */
 	int quiesce;       /* disk only: freeze file systems through the agent first */
 };
 
@@ -24,11 +25,17 @@ _must_check_ int snapshot_create(struct daemon *daemon, const struct vmdir *dir,
 _must_check_ int snapshot_mode(const struct machine *m, const char **ret_mode, char **ret_reason,
 			       struct err *reterr);
 
-/* Makes snap (NULL: the one that *now* derives from) the present state. With
- * save_present the present is taken as a snapshot first and ret_saved (may be
- * NULL) names it. Returns 0 or negative errno. */
-_must_check_ int snapshot_apply(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap,
-				int save_present, struct job *job, struct guid *ret_saved, struct err *reterr);
+/* How to go back. */
+struct apply_spec {
+	const struct guid *snapshot; /* *borrowed*; NULL: the one that *now* derives from */
+	int save_present;            /* take the present as a snapshot first */
+	int keep_time;               /* leave the clock of a guest that comes back with memory */
+};
+
+/* Makes a snapshot the present state; ret_saved (may be NULL) names the one that was taken of
+ * the present. Returns 0 or negative errno. */
+_must_check_ int snapshot_apply(struct daemon *daemon, const struct vmdir *dir, const struct apply_spec *spec,
+				struct job *job, struct guid *ret_saved, struct err *reterr);
 
 /* Deletes a snapshot on whose disks nothing depends; save states that need memory of its
  * own take it in first. Returns 0 or negative errno. */

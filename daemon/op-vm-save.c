@@ -15,11 +15,11 @@
 static int write_memory(struct op *op, struct memory_sink *sink, struct err *reterr)
 {
 	struct hv_snapshot what = { .memory_file = memory_sink_path(sink) };
-	struct memory_watch *w = memory_watch_start(op->m, op->job, sink, 0);
+	struct memory_watch *w = memory_watch_start(op->m, op->job, sink, NULL);
 	_cleanup_err_ struct err drained = ERR_INIT;
 	int r = hv_snapshot(op->daemon->hv, &op->m->dir->guid, &what, reterr);
 
-	ignore_result(memory_watch_stop(w)); /* without a limit it suspends nothing */
+	memory_watch_stop(w);
 	if (memory_sink_drain(sink, &drained) < 0) {
 		err_done(reterr);
 		r = err_move(reterr, &drained);

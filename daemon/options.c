@@ -36,6 +36,7 @@ static const struct key keys[] = {
 	INT("workers", workers, 1, 64),
 	INT("max-jobs", max_jobs, 1, 1024),
 	INT("merge-bandwidth", merge_bandwidth, 0, 1 << 30),
+	INT("max-pause", max_pause, 0, OPTIONS_MAX_PAUSE),
 	INT("max-connections", max_connections, 8, 4096),
 	INT("max-connections-per-user", max_connections_per_user, 1, 4096),
 };

@@ -6,12 +6,15 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 
+#define OPTIONS_MAX_PAUSE 3600000 /* ms: nobody waits longer than an hour */
+
 /* Strings *owned*. */
 struct options {
 	char *config_file; /* NULL: the default, which may be missing */
 	char *uri, *store, *socket;
 	int pack_after;    /* days after which the memory of a snapshot is packed; 0: never */
 	int workers;       /* jobs that run at once */
+	int max_pause;     /* ms that a live capture may have the guest stand still; 0: as long as it takes */
 	int max_connections, max_connections_per_user, max_jobs;
 	char *observer_group, *operator_group, *admin_group; /* NULL: none */
 	int merge_bandwidth; /* KiB in a second for one merge; 0: no limit */

@@ -76,6 +76,7 @@ static int create_body(struct job *job, void *arg, struct err *reterr)
 		.mode = request_string(req, "mode"),
 		.no_memory = !request_bool(req, "memory", 1),
 		.quiesce = request_bool(req, "quiesce", 0),
+		.max_pause = request_int(req, "maxPauseMSec", -1),
 	};
 
 	return snapshot_create(req->daemon, req->dir, &spec, job, &req->snapshot, reterr);
@@ -84,12 +85,16 @@ static int create_body(struct job *job, void *arg, struct err *reterr)
 static int apply(struct request *req, struct job *job, const struct guid *snap, struct err *reterr)
 {
 	const char *present = request_string(req, "present");
-	int save = present && strcmp(present, "save") == 0;
+	struct apply_spec spec = {
+		.snapshot = snap,
+		.save_present = present && strcmp(present, "save") == 0,
+		.keep_time = !request_bool(req, "syncTime", 1),
+	};
 
-	if (!save && (!present || strcmp(present, "discard") != 0))
+	if (!spec.save_present && (!present || strcmp(present, "discard") != 0))
 		return err_set(reterr, ERR_INVALID, -EINVAL, "'present' must be \"save\" or \"discard\", not '%s'",
 			       present ? present : "");
-	return snapshot_apply(req->daemon, req->dir, snap, save, job, NULL, reterr);
+	return snapshot_apply(req->daemon, req->dir, &spec, job, NULL, reterr);
 }
 
 static int apply_body(struct job *job, void *arg, struct err *reterr)

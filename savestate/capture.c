@@ -11,6 +11,7 @@
 #include "common/alloc.h"
 #include "common/fileio.h"
 #include "savestate/image.h"
+#include "savestate/pace.h"
 
 #define BUFFER_SIZE (1 << 20)
 #define PIPE_SIZE (1 << 20)
@@ -120,13 +121,14 @@ static void take(struct capture *c, const uint8_t *data, size_t n)
 static void drain(struct capture *c)
 {
 	for (;;) {
-		ssize_t n = read(CAPTURE_PIPE_FD, c->buf, BUFFER_SIZE);
+		ssize_t n = read(CAPTURE_PIPE_FD, c->buf, pace_most(BUFFER_SIZE));
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return;
 		take(c, c->buf, (size_t)n);
+		pace_wait((size_t)n);
 	}
 }
 

@@ -108,6 +108,10 @@ static const struct vl_field create_snapshot_in[] = {
 				    "written afterwards), \"live\" (it runs on, and stops at the end) or \"paused\" "
 				    "(it stands still meanwhile). Absent: the best that this VM and host can do. A "
 				    "mode that cannot be had is refused."),
+	OPTIONAL("maxPauseMSec", VL_INT,
+		 "How long the guest may stand still, in milliseconds, if it changes its memory faster than a live "
+		 "capture can write it; 0: as long as it takes. Where that is not enough nothing is taken and the guest "
+		 "runs on. Absent: as the daemon is configured."),
 	OPTIONAL("quiesce", VL_BOOL, "Have the guest agent freeze the file systems; only without memory. Default: "
 				     "false."),
 	IN_NO_WAIT,
@@ -142,12 +146,17 @@ static const struct vl_field rename_snapshot_in[] = {
 #define IN_PRESENT                                                                                       \
 	FIELD("present", VL_STRING, "What becomes of the present state of the VM, which is replaced: \"discard\", " \
 				    "or \"save\" it as a new snapshot first.")
+#define IN_SYNC_TIME                                                                                        \
+	OPTIONAL("syncTime", VL_BOOL, "Whether the clock of a guest that comes back with memory is set, by the guest " \
+				      "agent if it has one. Default: true.")
 
 static const struct vl_field apply_snapshot_in[] = {
-	IN_VM, IN_SNAPSHOT, IN_PRESENT, IN_NO_WAIT, IN_CANCEL_ON_DISCONNECT, END,
+	IN_VM, IN_SNAPSHOT, IN_PRESENT, IN_SYNC_TIME, IN_NO_WAIT, IN_CANCEL_ON_DISCONNECT, END,
 };
 
-static const struct vl_field revert_vm_in[] = { IN_VM, IN_PRESENT, IN_NO_WAIT, IN_CANCEL_ON_DISCONNECT, END };
+static const struct vl_field revert_vm_in[] = {
+	IN_VM, IN_PRESENT, IN_SYNC_TIME, IN_NO_WAIT, IN_CANCEL_ON_DISCONNECT, END,
+};
 
 static const struct vl_field apply_out[] = {
 	OUT_JOB,

@@ -61,7 +61,7 @@ static int half_way(struct hv *hv, struct hvs_domain *d, const struct hv_snapsho
 	d->job = 3;
 	d->job_good = when == HVS_DIE_HALF ? 1 + was_running : 0;
 	snprintf(d->job_file, sizeof(d->job_file), "%s", file ? file : "");
-	d->job_disks = what ? (int)what->n_disks : -1;
+	d->job_disks = (int)what->n_disks;
 	for (int i = 0; i < d->job_disks && i < HVS_DISKS; i++) {
 		snprintf(d->job_target[i], sizeof(d->job_target[i]), "%s", what->disks[i].target);
 		snprintf(d->job_path[i], sizeof(d->job_path[i]), "%s", what->disks[i].path);
@@ -102,24 +102,6 @@ int hvs_snapshot(struct hv *hv, const struct guid *vm, const struct hv_snapshot 
 	do_switch(hvs_script(hv), d, path_in_call, what);
 	hvs_tell(d, HV_EVENT_RESUMED);
 	return hvs_end(hv, HVS_SNAPSHOT, when, reterr);
-}
-
-int hvs_save(struct hv *hv, const struct guid *vm, const char *file, struct err *reterr)
-{
-	struct hvs_domain *d;
-	enum hvs_when when;
-	int r = hvs_begin(hv, HVS_SAVE, vm, &when, &d, reterr);
-
-	if (r < 0)
-		return r;
-	if (!hvs_is_active(d))
-		return hvs_refuse(hv, reterr, "it does not run", d);
-	if (when == HVS_FAIL_HALF || when == HVS_DIE_HALF || when == HVS_DIE_HALF_BAD)
-		return half_way(hv, d, NULL, file, when, HVS_SAVE, reterr);
-	if (hvs_write_image(d, file, 1) < 0)
-		return hvs_refuse(hv, reterr, "cannot write memory", d);
-	hvs_stop(d);
-	return hvs_end(hv, HVS_SAVE, when, reterr);
 }
 
 /* Memory fits only the disks of its instant: the very ones, or fresh overlays. */

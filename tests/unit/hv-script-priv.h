@@ -48,8 +48,6 @@ void hvs_finish_job(struct hv_script *s, struct hvs_domain *d);
 /* As the calls of hv.h with these names. */
 _must_check_ int hvs_snapshot(struct hv *hv, const struct guid *vm, const struct hv_snapshot *what,
 			      struct err *reterr);
-/* as hv_save() */
-_must_check_ int hvs_save(struct hv *hv, const struct guid *vm, const char *file, struct err *reterr);
 /* as hv_restore() */
 _must_check_ int hvs_restore(struct hv *hv, const char *fifo, const char *xml, struct err *reterr);
 

@@ -34,7 +34,7 @@ const char *hvs_call_name(enum hvs_call call)
 {
 	static const char *const name[] = { "list",    "state",   "xml",     "define", "undefine", "rename",
 					    "start",   "shutdown", "destroy", "suspend", "resume",  "snapshot",
-					    "save",    "restore", "abort",   "foreign" };
+					    "restore", "abort",   "foreign" };
 
 	return name[call];
 }
@@ -359,8 +359,8 @@ static int s_resume(struct hv *hv, const struct guid *vm, struct err *reterr)
 	return hvs_end(hv, HVS_RESUME, when, reterr);
 }
 
-static int s_progress(struct hv *hv _unused_, const struct guid *vm _unused_, int64_t *ret_done _unused_,
-		      int64_t *ret_total _unused_, struct err *reterr)
+static int s_progress(struct hv *hv _unused_, const struct guid *vm _unused_,
+		      struct hv_progress *ret_progress _unused_, struct err *reterr)
 {
 	return err_set(reterr, ERR_BACKEND, -ENODATA, "there is no job");
 }
@@ -424,7 +424,7 @@ static const struct hv_ops script_ops = {
 	.free = s_free, .is_up = s_is_up, .describe = s_describe, .guest_type = s_guest_type, .list = s_list,
 	.state = s_state, .xml = s_xml, .define = s_define, .undefine = s_undefine, .rename = s_rename,
 	.start = s_start, .shutdown = s_shutdown, .destroy = s_destroy, .suspend = s_suspend, .resume = s_resume,
-	.snapshot = hvs_snapshot, .save = hvs_save, .restore = hvs_restore, .progress = s_progress,
+	.snapshot = hvs_snapshot, .restore = hvs_restore, .progress = s_progress,
 	.abort_job = s_abort_job, .foreign = s_foreign, .nvram_path = s_nvram_path, .tpm_dir = s_tpm_dir,
 	.on_event = s_on_event,
 };

@@ -25,7 +25,8 @@ struct life {
 void rig_need_tools(void)
 {
 	const char *ci = getenv("CI");
-	const char *schema = getenv("top_srcdir");
+	const char *schema = getenv("top_srcdir"), *built = getenv("top_builddir");
+	_cleanup_free_ char *capture = path_join(built && *built ? built : ".", "savestate/vmsnap-capture");
 	static char *dir;
 
 	if (system("qemu-img --version >/dev/null 2>&1") != 0) {
@@ -34,6 +35,7 @@ void rig_need_tools(void)
 	}
 	dir = path_join(schema ? schema : ".", "xmlcfg");
 	config_set_schema_dir(dir);
+	setenv("VMSNAP_CAPTURE", capture, 1);
 	log_set_level(LOG_LEVEL_ERROR);
 	signal(SIGPIPE, SIG_IGN); /* as the daemon */
 }
@@ -307,9 +309,9 @@ static void try_step(struct rig *rig, const struct rig_case *c, const char *step
 static int makes_sense(enum hvs_call call, enum hvs_when when)
 {
 	if (when == HVS_FAIL_HALF)
-		return call == HVS_SNAPSHOT || call == HVS_SAVE || call == HVS_RESTORE;
+		return call == HVS_SNAPSHOT || call == HVS_RESTORE;
 	if (when == HVS_DIE_HALF || when == HVS_DIE_HALF_BAD)
-		return call == HVS_SNAPSHOT || call == HVS_SAVE || (call == HVS_RESTORE && when == HVS_DIE_HALF);
+		return call == HVS_SNAPSHOT || (call == HVS_RESTORE && when == HVS_DIE_HALF);
 	return hvs_call_changes(call) || when == HVS_FAIL_BEFORE || when == HVS_DIE_BEFORE;
 }
 
