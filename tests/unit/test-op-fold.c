@@ -42,7 +42,9 @@ static int take(struct rig *rig, struct daemon *daemon, struct job *job, struct 
 static int apply_one(struct rig *rig, struct daemon *daemon, struct job *job, struct guid *ret_guid _unused_,
 		     struct err *reterr)
 {
-	return snapshot_apply(daemon, rig->dir, &rig->snap[ONE], 0, job, NULL, reterr);
+	struct apply_spec how = { .snapshot = &rig->snap[ONE] };
+
+	return snapshot_apply(daemon, rig->dir, &how, job, NULL, reterr);
 }
 
 static int delete(struct rig *rig, struct daemon *daemon, struct job *job, struct guid *ret_guid _unused_,
