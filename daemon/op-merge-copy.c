@@ -149,19 +149,22 @@ int merge_end_block_job(struct op *op, struct err *reterr)
 {
 	const struct hv_block_ops *ops = hv_block(op->daemon->hv);
 	const char *target = intent_get(op->intent, "target");
+	int failures = 0;
 
 	while (ops) {
+		_cleanup_err_ struct err err = ERR_INIT;
 		struct hv_block_status status;
 		int r = machine_refresh(op->m, reterr);
 
 		if (r < 0 || !machine_is_active(op->m))
 			return r;
-		r = ops->status(op->daemon->hv, &op->m->dir->guid, target, &status, reterr);
-		if (r < 0)
-			return machine_refresh(op->m, NULL) == 0 && !machine_is_active(op->m) ? (err_done(reterr), 0) : r;
-		if (!status.present)
+		r = ops->status(op->daemon->hv, &op->m->dir->guid, target, &status, &err);
+		if (r < 0 && failures++ >= LOOKS_AFTER) /* the guest may be dying: its state follows in a moment */
+			return err_move(reterr, &err);
+		if (!r && !status.present)
 			return 0;
-		ignore_result(ops->end(op->daemon->hv, &op->m->dir->guid, target, 0, NULL)); /* seen by its status */
+		if (!r)
+			ignore_result(ops->end(op->daemon->hv, &op->m->dir->guid, target, 0, NULL)); /* seen by its status */
 		wait_a_little();
 	}
 	return 0;

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from vmsnaptest.daemon import FAILED, REFUSED, USAGE, CtlError
 from vmsnaptest.machine import PREFIX
+from vmsnaptest.small import fill, mount
 from vmsnaptest.wait import until
 
 GUID = "01234567-89AB-CDEF-0123-456789ABCDEF"
@@ -220,21 +221,15 @@ def _refuse_running(lab, machine, *words):
     return refused.value
 
 
-def _mount(*words):
-    done = subprocess.run(["mount", *words], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"cannot mount here: {done.stderr.strip()}")
-
-
 @pytest.mark.parametrize("part", ["Snapshots", "Virtual Machines"])
 @pytest.mark.parametrize("verb", [("snapshot", "create"), ("snapshot", "apply", "VM", "first", "--discard"),
                                   ("vm", "rename", "VM", PREFIX + "new")], ids=" ".join)
 def test_directory_that_is_read_only(lab, machine, part, verb):
     """We are root, whom no mode stops: a read-only bind mount does."""
     directory = os.path.join(machine.root, part)
-    _mount("--bind", directory, directory)
+    mount("--bind", directory, directory)
     try:
-        _mount("-o", "remount,ro,bind", directory)
+        mount("-o", "remount,ro,bind", directory)
         if not (part == "Snapshots" and verb[1] == "rename"):
             error = refuse(lab, *_words(verb, machine.name), codes=(REFUSED, FAILED))
             assert directory in f"{error.message} {error.parameters.get('file')}"
@@ -243,33 +238,12 @@ def test_directory_that_is_read_only(lab, machine, part, verb):
     lab.ctl("snapshot", "apply", machine.name, "first", "--discard")
 
 
-@pytest.fixture
-def small(lab):
-    """The store on a file system of 64 MiB."""
-    lab.daemon.stop()
-    _mount("-t", "tmpfs", "-o", "size=64m,mode=0711", "vmsnap-test", lab.daemon.store)
-    lab.daemon.start()
-    yield lab
-    lab.daemon.stop()
-    lab.hv.reset()
-    until(lambda: subprocess.run(["umount", lab.daemon.store], capture_output=True).returncode == 0, "unmounting")
-    lab.check_at_end = False
-
-
-def _fill(lab, leave):
-    """Fills the store's file system up to `leave` bytes."""
-    status = os.statvfs(lab.daemon.store)
-    with open(os.path.join(lab.daemon.store, "ballast"), "wb") as ballast:
-        os.posix_fallocate(ballast.fileno(), 0, status.f_bavail * status.f_frsize - leave)
-    return ballast.name
-
-
 @pytest.mark.parametrize("leave", [0, 64 << 10, 1 << 20])
 def test_full_disk_running(small, leave):
     """No room for memory: refused or failed, the guest runs on where it was; with room again all works."""
     machine = small.machine(start=True)
     machine.serial.reach(4)
-    ballast = _fill(small, leave)
+    ballast = fill(small, leave)
     _refuse_running(small, machine, "snapshot", "create", machine.name, "--name", "none")
     assert not small.daemon.intents()
     os.unlink(ballast)
@@ -284,7 +258,7 @@ def test_full_disk_running(small, leave):
 def test_full_disk_off(small, verb):
     machine = small.machine()
     machine.snapshot("first")
-    ballast = _fill(small, 0)
+    ballast = fill(small, 0)
     refuse(small, *_words(verb, machine.name), codes=(REFUSED, FAILED))
     os.unlink(ballast)
     small.check()
@@ -292,7 +266,7 @@ def test_full_disk_off(small, verb):
 
 
 def test_full_disk_create(small):
-    ballast = _fill(small, 0)
+    ballast = fill(small, 0)
     refuse(small, "vm", "create", PREFIX + "x", "--memory", "16M", "--vcpus", "1", "--import-disk", small.images.boot,
            codes=(REFUSED, FAILED))
     os.unlink(ballast)

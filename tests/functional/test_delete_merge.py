@@ -1,8 +1,57 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Any snapshot of any tree goes, and what nobody names any more is merged: the machine and every other snapshot
 see what they saw."""
+import os
+
+import pytest
 from vmsnaptest import disk, laws
 from vmsnaptest.tree import Tree
+
+QUICK = os.environ.get("VMSNAP_FAULT", "quick") == "quick"
+
+
+def shape(stem, *arms):
+    """A tree as a list of parents: a line, and arms that begin at its end."""
+    parents = [None, *range(stem - 1)]
+    for arm in arms:
+        above = stem - 1
+        for _ in range(arm):
+            parents.append(above)
+            above = len(parents) - 1
+    return parents
+
+
+SHAPES = [(n,) for n in range(1, 6)] + [(s, a, b) for s in range(1, 4) for a in range(1, 4) for b in range(1, a + 1)
+                                        if s + a + b <= 5]
+if QUICK:
+    SHAPES = [(3,), (1, 1, 1), (2, 2, 1)]
+
+
+@pytest.mark.parametrize("lengths", SHAPES, ids=str)
+def test_each_shape(lab, lengths):
+    """Each node of the tree goes, of one tree each; what is left is as it was."""
+    parents = shape(*lengths)
+    for victim in range(len(parents)):
+        tree = Tree(lab, f"v{victim}")
+        tree.grow(parents)
+        tree.work()
+        present = tree.present()
+        tree.delete(f"s{victim}")
+        tree.check(present)
+
+
+@pytest.mark.parametrize("place", ["s0", "s1", "s3"])
+def test_each_place(lab, place):
+    """The machine's own disk is over this or that node when the node goes."""
+    tree = Tree(lab)
+    tree.grow(shape(2, 1, 1))
+    tree.apply(place)
+    tree.work()
+    present = tree.present()
+    for name in (place, *[n for n in ("s1", "s0", "s2", "s3") if n != place]):
+        tree.delete(name)
+        tree.check(present)
+    assert len(disk.chain(tree.machine.config().disks[0].path)) == 1
 
 
 def test_line(lab):

@@ -37,11 +37,12 @@ class Daemon:
         self.socket = os.path.join(base, "d.sock")
         self.log_path = os.path.join(base, "vmsnapd.log")
         self.process = None
+        self.options = []  # further words of its command line, from the next start on
         self.valgrind = shlex.split(os.environ.get("VMSNAPD_WRAPPER", ""))  # for example valgrind
 
     def command(self, *args):
         return [*self.valgrind, program("vmsnapd"), "--uri", self.uri, "--store", self.store,
-                "--socket", self.socket, "--verbose", *args]
+                "--socket", self.socket, "--verbose", *self.options, *args]
 
     def environment(self, fault=None):
         env = dict(os.environ, VMSNAP_SCHEMA_DIR=SCHEMA_DIR, VMSNAP_CAPTURE=program("vmsnap-capture"))

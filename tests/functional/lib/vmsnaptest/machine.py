@@ -2,10 +2,12 @@
 """One guest under vmsnap, as a test sees it."""
 import glob
 import os
+import signal
 
 from . import disk
 from .document import Document
 from .serial import Serial
+from .wait import until
 
 PREFIX = f"vst{os.getpid()}-"  # names of the domains that this run makes, and may remove
 
@@ -85,6 +87,17 @@ class Machine:
     def state(self):
         domain = self.domain()
         return domain and domain.state
+
+    def kill_guest(self):
+        """SIGKILL to its QEMU; returns when libvirt knows."""
+        for path in glob.glob("/proc/[0-9]*/cmdline"):
+            try:
+                with open(path, "rb") as words:
+                    if f"guest={self.name},".encode() in words.read():
+                        os.kill(int(path.split("/")[2]), signal.SIGKILL)
+            except OSError:
+                continue
+        until(lambda: self.state() == "shutoff", "the guest's end")
 
     def numbers(self):
         """The number on each working disk, read from outside: the VM is off."""

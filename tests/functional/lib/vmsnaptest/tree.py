@@ -22,7 +22,8 @@ class Tree:
             disk.write(d.path, d.format, offset, size, self.step)
 
     def snapshot(self, name, size=4096):
-        self.work(size)
+        if size:
+            self.work(size)
         (d,) = self.machine.config().disks
         self.seen[name] = disk.content(d.path, d.format)
         self.parent[name] = self.now

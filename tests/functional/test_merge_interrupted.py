@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Merges give way, are stopped, lose their guest or their room: nothing is lost, and they go on by themselves."""
+import os
+
+import pytest
+from vmsnaptest import disk, laws
+from vmsnaptest.small import fill
+from vmsnaptest.tree import Tree
+from vmsnaptest.wait import until
+
+
+@pytest.fixture
+def slow(lab):
+    """Merges take for ever until this is called."""
+    path = lab.path("vmsnapd.conf")
+
+    def set_bandwidth(value):
+        with open(path, "w") as conf:
+            conf.write(f"merge-bandwidth = {value}\n")
+        lab.merges = value == 0
+
+    set_bandwidth(1)
+    lab.daemon.options = ["--config", path]
+    lab.daemon.restart()
+
+    def let_go():
+        set_bandwidth(0)
+        lab.daemon.restart()
+
+    return let_go
+
+
+def merging(lab):
+    """A merge that copies now."""
+    jobs = [j for j in lab.ctl("job", "list")["jobs"] if j["operation"] == "merge" and j["state"] == "running"]
+    return jobs[0] if jobs and jobs[0].get("phase") == "merging" and jobs[0].get("bytesDone", -1) >= 0 else None
+
+
+def await_merge(lab):
+    return until(lambda: merging(lab), "a merge to copy")
+
+
+def grown(lab):
+    """A tree in which s1 is to be merged by a commit; returns it and what now must show."""
+    tree = Tree(lab)
+    tree.snapshot("s0")
+    tree.snapshot("s1", 262144)
+    tree.snapshot("s2", 65536)
+    tree.work()
+    return tree, tree.present()
+
+
+def test_gives_way_to_others(lab, slow):
+    """Each operation on the VM goes first, at once, and finds all as it must be; the merge comes back after it."""
+    tree, present = grown(lab)
+    machine = tree.machine
+    tree.delete("s1")
+    await_merge(lab)
+    lab.ctl("snapshot", "rename", machine.name, "s2", "two")
+    lab.ctl("snapshot", "rename", machine.name, "two", "s2")
+    await_merge(lab)
+    tree.snapshot("s3", 0)
+    await_merge(lab)
+    tree.apply("s2")
+    await_merge(lab)
+    tree.delete("s3")
+    await_merge(lab)
+    slow()
+    tree.check(tree.seen["s2"])
+    assert present != tree.seen["s2"]
+
+
+def test_cancelled(lab, slow):
+    """Cancelled, all stays valid, and nobody begins again but the next deletion or the next start."""
+    tree, present = grown(lab)
+    tree.delete("s1")
+    job = await_merge(lab)
+    lab.ctl("job", "cancel", job["id"])
+    until(lab.daemon.ready, "the merge to stop")
+    assert len(lab.mergeable()) == 1
+    lab.check()
+    tree.machine.start()
+    tree.machine.stop()
+    assert not merging(lab) and len(lab.mergeable()) == 1
+    lab.check()
+    slow()
+    lab.check()
+    assert not laws.hidden(tree.machine.root)
+
+
+def test_guest_comes_and_goes(lab, slow):
+    """Its QEMU is killed in the middle, it starts in the middle, it is saved and resumed in the middle."""
+    machine = lab.machine()
+    for name in ("s0", "s1", "s2"):
+        machine.snapshot(name)
+        (d,) = machine.config().disks
+        disk.write(d.path, d.format, 1 << 20, 2 << 20, 7)
+    machine.start()
+    machine.serial.reach(4)
+    seen = {name: machine.sealed_numbers(s["id"]) for name, s in machine.snapshots().items()}
+    machine.delete_snapshot("s1")
+    await_merge(lab)
+    at = machine.serial.lines()[-1].ram
+    machine.kill_guest()
+    await_merge(lab)
+    machine.start()
+    machine.serial.reach(at)  # what it wrote to the disk is there
+    machine.serial.mark()
+    await_merge(lab)
+    machine.delete_snapshot("s2")
+    await_merge(lab)
+    machine.vm("save")  # from here on it may be done by qemu-img, which knows no limit
+    machine.vm("start")
+    slow()
+    lab.check()
+    machine.serial.undisturbed()
+    assert machine.state() == "running" and len(laws.hidden(machine.root)) == 0
+    del seen["s1"], seen["s2"]
+    assert {name: machine.sealed_numbers(s["id"]) for name, s in machine.snapshots().items()} == seen
+
+
+def test_no_room(small):
+    """Too little room: the job waits and says what it needs; with room it goes on. Another job can go first."""
+    tree, present = grown(small)
+    ballast = fill(small, 1 << 20)
+    small.merges = False
+    tree.delete("s1")
+
+    def waiting():
+        return [j for j in small.ctl("job", "list")["jobs"]
+                if j["operation"] == "merge" and j["state"] == "running" and "waiting for room" in (j.get("phase") or "")]
+
+    phase = until(waiting, "the merge to wait")[0]["phase"]
+    assert "needed" in phase and "free" in phase and small.daemon.store in phase
+    assert not small.daemon.intents()
+    small.ctl("snapshot", "rename", tree.machine.name, "s2", "two")
+    until(waiting, "the merge to wait again")
+    os.unlink(ballast)
+    small.merges = True
+    small.ctl("snapshot", "rename", tree.machine.name, "two", "s2")
+    tree.check(present)
