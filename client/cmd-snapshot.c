@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client/ask.h"
+#include "client/cmd-disk.h"
 #include "client/jobcall.h"
 #include "client/output.h"
 #include "client/show.h"
@@ -161,20 +162,41 @@ static void print_deleted(struct ctl *ctl, json_t *reply _unused_)
 {
 	_cleanup_free_ char *name = text_clean(args_word(ctl->args, 1));
 
-	printf("Snapshot '%s' deleted\n", name);
+	if (args_has(ctl->args, "children"))
+		printf("All that derived from snapshot '%s' deleted\n", name);
+	else
+		printf("Snapshot '%s'%s deleted\n", name,
+		       args_has(ctl->args, "subtree") ? " and all that derived from it" : "");
+}
+
+/* 1 if the user agrees. */
+static int ask_delete(const struct ctl *ctl)
+{
+	_cleanup_free_ char *vm = text_clean(args_word(ctl->args, 0)), *name = text_clean(args_word(ctl->args, 1));
+	const char *what = args_has(ctl->args, "children") ? "all that derives from snapshot" : "snapshot";
+	const char *more = args_has(ctl->args, "subtree") ? " and all that derives from it" : "";
+	_cleanup_free_ char *question = xasprintf("Delete %s '%s'%s of VM '%s'? [y/N] ", what, name, more, vm);
+
+	return ask(question, 'n') == 'y';
 }
 
 static int snapshot_delete(struct ctl *ctl)
 {
-	if (!args_has(ctl->args, "yes") && can_ask(ctl)) {
-		_cleanup_free_ char *vm = text_clean(args_word(ctl->args, 0));
-		_cleanup_free_ char *name = text_clean(args_word(ctl->args, 1));
-		_cleanup_free_ char *question = xasprintf("Delete snapshot '%s' of VM '%s'? [y/N] ", name, vm);
+	_cleanup_err_ struct err err = ERR_INIT;
+	const struct args *args = ctl->args;
+	json_t *params;
 
-		if (ask(question, 'n') != 'y')
-			return report_cancelled();
-	}
-	return call_job(ctl, "DeleteSnapshot", snapshot_params(ctl), print_deleted);
+	if (args_exclusive(args, "subtree", "children", &err) < 0 ||
+	    args_exclusive(args, "dry-run", "no-wait", &err) < 0)
+		return report_usage(&err);
+	if (!args_has(args, "yes") && !args_has(args, "dry-run") && can_ask(ctl) && !ask_delete(ctl))
+		return report_cancelled();
+	params = snapshot_params(ctl);
+	if (args_has(args, "subtree") || args_has(args, "children"))
+		param_text(params, "scope", args_has(args, "subtree") ? "subtree" : "children");
+	if (args_has(args, "dry-run"))
+		return query(ctl, "PlanDelete", params, print_delete_plan);
+	return call_job(ctl, "DeleteSnapshot", params, print_deleted);
 }
 
 static const struct option_row create_options[] = {
@@ -194,6 +216,9 @@ static const struct option_row rename_options[] = {
 };
 
 static const struct option_row delete_options[] = {
+	{ "subtree", NULL, 0, "delete all that derives from it, too" },
+	{ "children", NULL, 0, "delete all that derives from it, but not itself" },
+	{ "dry-run", NULL, 0, "only tell what would be done" },
 	{ "yes", NULL, 0, "do not ask" },
 	{ NULL, NULL, 0, NULL },
 };

@@ -46,6 +46,7 @@ extern const struct command snapshot_commands[]; /* cmd-snapshot.c */
 extern const struct command present_commands[];  /* cmd-snapshot-apply.c */
 extern const struct command tree_commands[];     /* cmd-snapshot-tree.c */
 extern const struct command savestate_commands[]; /* cmd-savestate.c */
+extern const struct command disk_commands[];     /* cmd-disk.c */
 extern const struct command job_commands[];      /* cmd-job.c */
 extern const struct command status_commands[];   /* cmd-status.c */
 

@@ -12,8 +12,8 @@
 
 const struct command *const command_lists[] = {
 	vm_make_commands, vm_commands,        snapshot_commands, tree_commands,
-	present_commands, savestate_commands, job_commands,      status_commands,
-	NULL,
+	present_commands, disk_commands,      savestate_commands, job_commands,
+	status_commands,  NULL,
 };
 
 const struct option_row global_options[] = {

@@ -13,6 +13,7 @@
 #include "daemon/catalog.h"
 #include "daemon/daemon.h"
 #include "daemon/op-merge.h"
+#include "daemon/pace.h"
 #include "daemon/worker.h"
 #include "layout/chain.h"
 
@@ -143,6 +144,7 @@ static int merge_next(struct look *l, struct job *job, struct err *reterr)
 	_cleanup_(plan_done) struct plan plan = { 0 };
 	const struct plan_action *a;
 	_cleanup_free_ char *target = NULL, *dir = NULL;
+	int64_t began;
 	size_t i = 0;
 	int r = machine_open(l->daemon, l->dir, 0, &m, reterr);
 
@@ -156,8 +158,11 @@ static int merge_next(struct look *l, struct job *job, struct err *reterr)
 	target = xstrdup(target_of(m, a->dependant));
 	dir = path_dirname(a->kind == PLAN_COMMIT ? a->image : a->dependant);
 	r = wait_for_room(job, dir, a->needed, reterr);
+	began = time_now_usec();
 	if (!r)
 		r = merge_run(l->daemon, TAKE_PTR(m), target, a, job, reterr);
+	if (!r)
+		pace_add(a->copied, time_now_usec() - began);
 	return r < 0 ? r : 1;
 }
 

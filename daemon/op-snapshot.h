@@ -35,4 +35,15 @@ _must_check_ int snapshot_apply(struct daemon *daemon, const struct vmdir *dir, 
 _must_check_ int snapshot_delete(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap,
 				 struct job *job, struct err *reterr);
 
+/* The snapshots that go when snap is deleted with that scope ("snapshot", "subtree",
+ * "children"; NULL: the first), those that derive from others before these. *Owned* array.
+ * Returns 0 or negative errno (ERR_INVALID: no such scope). */
+_must_check_ int snapshot_scope(const struct machine *m, const struct guid *snap, const char *word,
+				struct guid **ret_guids, size_t *ret_n, struct err *reterr);
+
+/* Deletes these, one after the other: each is an operation of its own, what is deleted
+ * when it fails or is cancelled stays so. Returns 0 or negative errno. */
+_must_check_ int snapshot_delete_scope(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap,
+				       const char *word, struct job *job, struct err *reterr);
+
 #endif

@@ -187,7 +187,7 @@ static struct rpc_method all_methods[64];
 static void join_methods(void)
 {
 	const struct rpc_method *const rooms[] = { rpc_vm_methods, rpc_snapshot_methods, rpc_savestate_methods,
-							   rpc_job_methods };
+						   rpc_disk_methods, rpc_job_methods };
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rooms); i++)

@@ -64,7 +64,8 @@ _must_check_ int request_answer_snapshot(struct request *req, json_t **ret_out, 
 _must_check_ int request_answer_nothing(struct request *req, json_t **ret_out, struct err *reterr);  /* same */
 
 /* The methods of each room, ending with a NULL name. */
-extern const struct rpc_method rpc_vm_methods[], rpc_snapshot_methods[], rpc_savestate_methods[], rpc_job_methods[];
+extern const struct rpc_method rpc_vm_methods[], rpc_snapshot_methods[], rpc_savestate_methods[], rpc_disk_methods[],
+	rpc_job_methods[];
 
 /* All methods in one table, ending with a NULL name (static, *borrowed*). */
 const struct rpc_method *rpc_all_methods(void);

@@ -108,7 +108,7 @@ static int delete_body(struct job *job, void *arg, struct err *reterr)
 {
 	struct request *req = arg;
 
-	return snapshot_delete(req->daemon, req->dir, &req->snapshot, job, reterr);
+	return snapshot_delete_scope(req->daemon, req->dir, &req->snapshot, request_string(req, "scope"), job, reterr);
 }
 
 /* The VM as it is now, and the snapshot that was taken of the present before. */

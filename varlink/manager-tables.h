@@ -7,7 +7,8 @@
 
 /* The named types (static, *borrowed*). */
 extern const struct vl_struct vl_type_job, vl_type_image, vl_type_disk, vl_type_vm, vl_type_snapshot,
-	vl_type_ram_block, vl_type_save_state, vl_type_memory_difference;
+	vl_type_ram_block, vl_type_save_state, vl_type_memory_difference, vl_type_tree_image, vl_type_disk_tree,
+	vl_type_snapshot_usage, vl_type_disk_usage, vl_type_merge_action, vl_type_delete_plan;
 
 /* The errors (static, *borrowed*), ending with a NULL name. */
 extern const struct vl_error vl_manager_errors[];

@@ -157,7 +157,19 @@ static const struct vl_field apply_out[] = {
 	END,
 };
 
-static const struct vl_field delete_snapshot_in[] = { IN_VM, IN_SNAPSHOT, IN_NO_WAIT, END };
+#define IN_SCOPE                                                                                             \
+	OPTIONAL("scope", VL_STRING, "What goes: \"snapshot\" (it alone), \"subtree\" (it and all that derive " \
+				     "from it) or \"children\" (all that derive from it, but not itself). "     \
+				     "Default: \"snapshot\".")
+
+static const struct vl_field delete_snapshot_in[] = { IN_VM, IN_SNAPSHOT, IN_SCOPE, IN_NO_WAIT, END };
+static const struct vl_field plan_delete_in[] = { IN_VM, IN_SNAPSHOT, IN_SCOPE, END };
+static const struct vl_field plan_delete_out[] = { STRUCT("plan", vl_type_delete_plan, 0, "The plan."), END };
+static const struct vl_field disk_chains_out[] = {
+	STRUCT("disks", vl_type_disk_tree, VL_ARRAY, "The disks that snapshots contain."),
+	END,
+};
+static const struct vl_field disk_usage_out[] = { STRUCT("usage", vl_type_disk_usage, 0, "The usage."), END };
 
 #define IN_OWN_OR_SNAPSHOT \
 	OPTIONAL("snapshot", VL_STRING, "Name or GUID of the snapshot. Absent: the save state of the saved VM itself.")
@@ -293,8 +305,14 @@ static const struct vl_method manager_methods[] = {
 	METHOD("RevertVM", SUPPORTED, ADMIN, revert_vm_in, apply_out,
 	       "Applies the snapshot that now derives from."),
 	METHOD("DeleteSnapshot", SUPPORTED, ADMIN, delete_snapshot_in, job_out,
-	       "Deletes one snapshot. The VM and all other snapshots keep their content; disk images are merged where "
-	       "that is needed, which can take its time."),
+	       "Deletes one snapshot, or several. The VM and all other snapshots keep their content; disk images are "
+	       "merged where that is needed, which can take its time."),
+	METHOD("PlanDelete", NO, OBSERVER, plan_delete_in, plan_delete_out,
+	       "Tells what DeleteSnapshot would do, and does nothing."),
+	METHOD("GetDiskChains", NO, OBSERVER, vm_in, disk_chains_out,
+	       "Tells which images each disk of a VM consists of, and for whom they are there."),
+	METHOD("GetDiskUsage", NO, OBSERVER, vm_in, disk_usage_out,
+	       "Tells what a VM's disks and save states take, what each snapshot costs and what deleting it frees."),
 	METHOD("GetSaveState", NO, OBSERVER, get_save_state_in, get_save_state_out,
 	       "Tells all about the save state of a snapshot or of a saved VM, without reading it through."),
 	METHOD("VerifySaveState", SUPPORTED, ADMIN, verify_save_state_in, verify_save_state_out,
@@ -319,7 +337,8 @@ static const struct vl_method manager_methods[] = {
 
 static const struct vl_struct *const manager_types[] = {
 	&vl_type_job,	    &vl_type_image,	 &vl_type_disk,		     &vl_type_vm, &vl_type_snapshot,
-	&vl_type_ram_block, &vl_type_save_state, &vl_type_memory_difference, NULL,
+	&vl_type_ram_block, &vl_type_save_state, &vl_type_memory_difference, &vl_type_tree_image, &vl_type_disk_tree,
+	&vl_type_snapshot_usage, &vl_type_disk_usage, &vl_type_merge_action, &vl_type_delete_plan, NULL,
 };
 
 const struct vl_interface vl_manager = {

@@ -91,7 +91,7 @@ def check_help(listing):
     """Each command's --help names all of its options; the whole help all commands."""
     helped = set()
     for line in output("client/vmsnapctl", "--help").splitlines():
-        match = re.match(r"  ((?:vm|snapshot|savestate|job) \S+|status|doctor|bridge)((?: [A-Z\[\]]+)*)  +\S", line)
+        match = re.match(r"  ((?:vm|snapshot|disk|savestate|job) \S+|status|doctor|bridge)((?: [A-Z\[\]]+)*)  +\S", line)
         if match:
             helped.add(f"command {match.group(1)}{match.group(2)}")
     compare("vmsnapctl --help", helped, {l for l in listing if l.startswith("command ")})

@@ -67,6 +67,67 @@ class Output(unittest.TestCase):
             self.assertRegex(run(d, "job", "list")[1], r"(?m)^17 +create snapshot +web01 +running +memory +25% ")
             self.assertRegex(run(d, "status")[1], r"(?m)^Problem: +no swtpm$")
 
+    def test_disk_chain_and_usage(self):
+        def image(name, size, backing=None, **more):
+            row = {"path": f"/store/web01/{name}", "format": "qcow2", "allocatedBytes": size << 20, "now": False,
+                   "snapshots": [], "snapshotNames": [], "hidden": False, "orphan": False, "outside": False,
+                   "shared": False}
+            return dict(row, **more, **({"backing": f"/store/web01/{backing}"} if backing else {}))
+
+        images = [image("base", 9, snapshotNames=["one"]), image("a", 3, "base", hidden=True, reason="two\x1bx"),
+                  image("b", 1, "a", snapshotNames=["two"]), image("c", 1, "b", orphan=True),
+                  image("d", 2, "a", outside=True, snapshotNames=["three", "four"]), image("e", 2, "d", now=True)]
+        usage = {"nowBytes": 2 << 20, "snapshotBytes": 12 << 20, "hiddenBytes": 3 << 20, "orphanBytes": 1 << 20,
+                 "outsideBytes": 0, "memoryBytes": 0,
+                 "snapshots": [{"id": "x", "name": "one", "diskBytes": 9 << 20, "memoryBytes": 0, "freedMinBytes": 0,
+                                "freedMaxBytes": 3 << 20, "copiedBytes": 3 << 20},
+                               {"id": "y", "name": "two", "diskBytes": 1 << 20, "memoryBytes": 0,
+                                "freedMinBytes": 1 << 20, "freedMaxBytes": 1 << 20, "copiedBytes": 0}]}
+        with Daemon(GetDiskChains={"disks": [{"target": "vda", "length": 4, "images": images}]},
+                    GetDiskUsage={"usage": usage}) as d:
+            out = run(d, "disk", "chain", "web01", "--ascii")[1]
+            self.assertEqual([re.sub(" {3,}", " # ", line) for line in out.splitlines()], [
+                "vda: 4 images under the VM's disk",
+                "  base # 9.0 MiB # snapshot 'one'",
+                "  a # 3.0 MiB # hidden: two x",
+                "  |- b # 1.0 MiB # snapshot 'two'",
+                "  |  c # 1.0 MiB # orphan: nothing needs it",
+                "  `- /store/web01/d # 2.0 MiB # snapshot 'three', snapshot 'four', outside the VM directory",
+                " # e # 2.0 MiB # now",
+            ])
+            out = run(d, "disk", "usage", "web01")[1]
+            self.assertRegex(out, r"(?m)^one +9.0 MiB +0 B +0 B to 3.0 MiB +3.0 MiB$")
+            self.assertRegex(out, r"(?m)^two +1.0 MiB +0 B +1.0 MiB +0 B$")
+            self.assertRegex(out, r"(?m)^Orphans: +1.0 MiB$")
+            self.assertNotIn("outside", out)
+
+    def test_delete_dry_run(self):
+        actions = [{"action": "remove", "image": "/store/a.avhd", "why": "unreached", "reason": "r", "live": False,
+                    "repointed": 0, "copiedBytes": 0, "freedBytes": 5 << 20, "neededBytes": 0},
+                   {"action": "pull", "image": "/store/b.avhd", "dependant": "/store/c.avhd", "why": "w",
+                    "reason": "it is less", "live": True, "repointed": 0, "copiedBytes": 2 << 20,
+                    "freedBytes": 2 << 20, "neededBytes": 3 << 20},
+                   {"action": "commit", "image": "/store/d.avhd", "dependant": "/store/e.avhd", "why": "w",
+                    "reason": "it is more", "live": False, "repointed": 2, "copiedBytes": 1 << 20,
+                    "freedBytes": 1 << 20, "neededBytes": 1 << 20},
+                   {"action": "keep", "image": "/store/f.avhd", "why": "branches", "reason": "two need it",
+                    "live": False, "repointed": 0, "copiedBytes": 0, "freedBytes": 0, "neededBytes": 0}]
+        plan = {"snapshots": ["x"], "names": ["base install"], "actions": actions, "memoryBytes": 8 << 20,
+                "foldedBytes": 1 << 20, "copiedBytes": 4 << 20, "neededBytes": 3 << 20, "availableBytes": 1 << 30,
+                "freedMinBytes": 12 << 20, "freedMaxBytes": 15 << 20, "bytesPerSecond": 100 << 20,
+                "measured": False, "seconds": 1}
+        with Daemon(PlanDelete={"plan": plan}) as d:
+            out = run(d, "snapshot", "delete", "web01", "base install", "--dry-run", "--children")[1]
+            for line in ("Snapshot 'base install' would be deleted", "  remove  a.avhd (5.0 MiB)",
+                         "  merge   b.avhd into c.avhd (pull, 2.0 MiB, while it runs): it is less",
+                         "  merge   e.avhd into d.avhd (commit, 1.0 MiB): it is more",
+                         "  keep    f.avhd: two need it"):
+                self.assertIn(line + "\n", out)
+            self.assertRegex(out, r"(?m)^Copied: +4.0 MiB at most, about 1 s at 100 MiB/s, as assumed$")
+            self.assertRegex(out, r"(?m)^Freed: +12 MiB to 15 MiB$")
+            self.assertEqual([c[:2] for c in d.calls], [
+                ("PlanDelete", {"vm": "web01", "snapshot": "base install", "scope": "children"})])
+
     def test_savestate(self):
         split = {"form": "split", "path": "/store/a.vsv", "bytes": 1 << 20, "recordedBytes": 1 << 20,
                  "checksum": "00112233445566aa", "memoryPath": "/store/a.bin", "memoryBytes": 16 << 20,
@@ -234,6 +295,8 @@ class Calls(unittest.TestCase):
                 ("snapshot create v --paused", "CreateSnapshot", {"vm": "v", "mode": "paused"}),
                 ("snapshot apply v s --discard", "ApplySnapshot", {"vm": "v", "snapshot": "s", "present": "discard"}),
                 ("snapshot revert v --save-current", "RevertVM", {"vm": "v", "present": "save"}),
+                ("snapshot delete v s --yes --subtree", "DeleteSnapshot",
+                 {"vm": "v", "snapshot": "s", "scope": "subtree"}),
                 ("snapshot delete v s --yes", "DeleteSnapshot", {"vm": "v", "snapshot": "s"})):
             reply = {"vm": VM, "snapshot": SNAPSHOTS[0]}
             self.assertEqual(self.sent(reply, *words.split()), (method, parameters, True))

@@ -88,3 +88,8 @@ def convert(source, source_format, target, target_format):
 
 def create(path, image_format, size):
     _output("qemu-img", "create", "-q", "-f", image_format, path, size)
+
+
+def create_over(path, backing_path, backing_format):
+    """A qcow2 image over another one, as an admin makes a linked clone."""
+    _output("qemu-img", "create", "-q", "-f", "qcow2", "-b", backing_path, "-F", backing_format, path)

@@ -100,6 +100,11 @@ class Lab:
         return DOMAIN.format(name=PREFIX + name, memory=memory, head=head, disks="\n    ".join(rows),
                              log=log or self.path(f"{name}.log"), devices=devices)
 
+    @staticmethod
+    def domain_name(name):
+        """What the domain of domain_xml(name, ...) is called."""
+        return PREFIX + name
+
     def define(self, xml):
         """Defines a domain the way an admin would, past vmsnap."""
         with tempfile.NamedTemporaryFile("w", suffix=".xml", dir=self.base) as document:
