@@ -26,6 +26,17 @@ void merges_look_all(struct daemon *daemon);
 /* A job has ended: what it left may be merged now. Main loop's thread. */
 void merges_job_ended(struct daemon *daemon, const struct job_view *view);
 
+/* Merges all that can be merged, now and in the caller's job, which holds the VM. into_base
+ * (*borrowed*, NULL none): an image outside the VM directory that may be committed into.
+ * Returns 0 or negative errno. */
+_must_check_ int merges_run(struct daemon *daemon, const struct vmdir *dir, const char *into_base, struct job *job,
+			    struct err *reterr);
+
+/* Before one more image comes on top of each of the VM's disks: merges what is hidden if a
+ * chain would get longer than max-chain; warns if that does not help; refuses (ERR_LIMIT)
+ * what libvirt could not start any more. Returns 0 or negative errno. */
+_must_check_ int merges_shorten(struct daemon *daemon, const struct vmdir *dir, struct job *job, struct err *reterr);
+
 /* All images of a VM and who names them, for the planner. */
 struct merges_input {
 	struct plan_input in; /* points into what follows */

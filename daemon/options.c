@@ -9,6 +9,7 @@
 
 #include "common/alloc.h"
 #include "common/fileio.h"
+#include "layout/plan.h"
 
 #define DEFAULT_CONFIG SYSCONFDIR "/vmsnapd.conf"
 
@@ -34,6 +35,7 @@ static const struct key keys[] = {
 	STRING("admin-group", admin_group),
 	INT("workers", workers, 1, 64),
 	INT("max-jobs", max_jobs, 1, 1024),
+	INT("max-chain", max_chain, 0, 200),
 	INT("merge-bandwidth", merge_bandwidth, 0, 1 << 30),
 	INT("max-connections", max_connections, 8, 4096),
 	INT("max-connections-per-user", max_connections_per_user, 1, 4096),
@@ -193,7 +195,7 @@ static int make_absolute(char **path, struct err *reterr)
 
 int options_load(int argc, char **argv, struct options *ret_opts, struct err *reterr)
 {
-	struct options o = { .workers = 4, .max_jobs = 64, .max_connections = 256, .max_connections_per_user = 32 };
+	struct options o = { .workers = 4, .max_jobs = 64, .max_chain = PLAN_MAX_CHAIN, .max_connections = 256, .max_connections_per_user = 32 };
 	int r;
 
 	o.uri = xstrdup("qemu:///system");
