@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How long chains of images may get. */
+/* How long chains of images may get, and merging into what they begin with. */
 #include "common/alloc.h"
 #include "daemon/daemon.h"
 #include "daemon/hv-block.h"
@@ -25,6 +25,31 @@ static int longest_chain(const struct machine *m, size_t *ret_n, const char **re
 		*ret_target = m->cfg->disks[i].target;
 	}
 	return 0;
+}
+
+/* Adds the lowest image of the VM's disk i to the list, unless it lies in the VM directory. */
+static int find_base(const struct machine *m, size_t i, char ***bases, struct err *reterr)
+{
+	_cleanup_free_ char *path = machine_disk_path(m, &m->cfg->disks[i]);
+	_cleanup_(chain_done) struct chain chain = { NULL, 0 };
+	int r = chain_read(path, m->cfg->disks[i].format, &chain, reterr);
+
+	if (!r && !vmdir_contains(m->dir, chain.image[chain.n - 1].path))
+		strv_push(bases, xstrdup(chain.image[chain.n - 1].path));
+	return r;
+}
+
+int merges_into_base(struct daemon *daemon, const struct vmdir *dir, struct job *job, struct err *reterr)
+{
+	_cleanup_machine_ struct machine *m = NULL;
+	_cleanup_strv_ char **bases = NULL;
+	int r = machine_open(daemon, dir, 0, &m, reterr);
+
+	for (size_t i = 0; !r && i < m->cfg->n_disks; i++)
+		r = find_base(m, i, &bases, reterr);
+	for (size_t i = 0; !r && bases && bases[i]; i++)
+		r = merges_run(daemon, dir, bases[i], job, reterr);
+	return r;
 }
 
 static size_t policy(const struct daemon *daemon)

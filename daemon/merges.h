@@ -32,6 +32,10 @@ void merges_job_ended(struct daemon *daemon, const struct job_view *view);
 _must_check_ int merges_run(struct daemon *daemon, const struct vmdir *dir, const char *into_base, struct job *job,
 			    struct err *reterr);
 
+/* Merges as merges_run() into each base disk outside the VM directory that the VM's disks have.
+ * Returns 0 or negative errno. */
+_must_check_ int merges_into_base(struct daemon *daemon, const struct vmdir *dir, struct job *job, struct err *reterr);
+
 /* Before one more image comes on top of each of the VM's disks: merges what is hidden if a
  * chain would get longer than max-chain; warns if that does not help; refuses (ERR_LIMIT)
  * what libvirt could not start any more. Returns 0 or negative errno. */

@@ -162,7 +162,12 @@ static const struct vl_field apply_out[] = {
 				     "from it) or \"children\" (all that derive from it, but not itself). "     \
 				     "Default: \"snapshot\".")
 
-static const struct vl_field delete_snapshot_in[] = { IN_VM, IN_SNAPSHOT, IN_SCOPE, IN_NO_WAIT, END };
+static const struct vl_field delete_snapshot_in[] = {
+	IN_VM, IN_SNAPSHOT, IN_SCOPE,
+	OPTIONAL("intoBase", VL_BOOL, "Merge into base disks outside the VM directory as well, which are written to otherwise "
+				      "by nobody; as a part of this job. Default: false."),
+	IN_NO_WAIT, END,
+};
 static const struct vl_field plan_delete_in[] = { IN_VM, IN_SNAPSHOT, IN_SCOPE, END };
 static const struct vl_field plan_delete_out[] = { STRUCT("plan", vl_type_delete_plan, 0, "The plan."), END };
 static const struct vl_field disk_chains_out[] = {

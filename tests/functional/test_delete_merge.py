@@ -85,3 +85,27 @@ def test_branches_and_hidden(lab):
     tree.delete("s4")
     tree.check(tree.seen["s3"])
     assert not laws.hidden(tree.machine.root)
+
+
+def test_base_outside(lab):
+    """Two disks that were adopted where they are: never written to, unless --into-base says so."""
+    machine = lab.adopted()
+    sources = machine.config().disk_paths()
+    formats = {d.path: d.format for d in machine.config().disks}
+    before = {path: disk.content(path, image_format) for path, image_format in formats.items()}
+    for name, byte in (("s0", 1), ("s1", 2)):
+        machine.snapshot(name)
+        for d in machine.config().disks:
+            disk.write(d.path, d.format, 65536 * byte, 4096, byte)
+    present = {d.target: disk.content(d.path, d.format) for d in machine.config().disks}
+    machine.delete_snapshot("s0")
+    lab.check()
+    machine.delete_snapshot("s1")
+    lab.check()
+    assert {path: disk.content(path, image_format) for path, image_format in formats.items()} == before
+    assert all(len(disk.chain(d.path)) == 2 for d in machine.config().disks)
+    machine.snapshot("s2")
+    lab.ctl("snapshot", "delete", machine.name, "s2", "--into-base")
+    lab.check()
+    assert machine.config().disk_paths() == sources
+    assert {d.target: disk.content(d.path, d.format) for d in machine.config().disks} == present
