@@ -195,7 +195,8 @@ static int make_absolute(char **path, struct err *reterr)
 
 int options_load(int argc, char **argv, struct options *ret_opts, struct err *reterr)
 {
-	struct options o = { .workers = 4, .max_jobs = 64, .max_chain = PLAN_MAX_CHAIN, .max_connections = 256, .max_connections_per_user = 32 };
+	struct options o = { .workers = 4, .max_jobs = 64, .max_connections = 256, .max_connections_per_user = 32,
+			     .max_chain = PLAN_MAX_CHAIN };
 	int r;
 
 	o.uri = xstrdup("qemu:///system");

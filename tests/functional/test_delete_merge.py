@@ -5,6 +5,7 @@ import os
 
 import pytest
 from vmsnaptest import disk, laws
+from vmsnaptest.daemon import REFUSED, CtlError
 from vmsnaptest.tree import Tree
 
 QUICK = os.environ.get("VMSNAP_FAULT", "quick") == "quick"
@@ -109,3 +110,27 @@ def test_base_outside(lab):
     lab.check()
     assert machine.config().disk_paths() == sources
     assert {d.target: disk.content(d.path, d.format) for d in machine.config().disks} == present
+
+
+def test_flatten(lab):
+    """Down to a snapshot, then all: nobody sees a difference, and what nobody needs is gone."""
+    tree = Tree(lab)
+    tree.grow([None, 0, 1])
+    tree.apply("s1")
+    tree.work()
+    present = tree.present()
+    path = tree.machine.config().disks[0].path
+    length = len(disk.chain(path))
+    lab.ctl("disk", "flatten", tree.machine.name, "--to", "s0")
+    tree.check(present)
+    assert len(disk.chain(path)) == length - 1
+    with pytest.raises(CtlError) as refused:
+        lab.ctl("disk", "flatten", tree.machine.name, "--to", "s2")
+    assert refused.value.code == REFUSED
+    lab.ctl("disk", "flatten", tree.machine.name, "--all")
+    tree.check(present)
+    assert disk.backing(path)[0] is None
+    for name in ("s0", "s2", "s1"):
+        tree.delete(name)
+        tree.check(present)
+    assert tree.machine.config().disks[0].path == path
