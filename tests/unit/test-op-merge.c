@@ -6,6 +6,7 @@
 #include "common/proc.h"
 #include "daemon/merges.h"
 #include "daemon/op-merge.h"
+#include "layout/image-merge.h"
 
 static struct snapshot_spec spec;
 static struct guid target;
@@ -58,6 +59,12 @@ static int merge(struct rig *rig, struct daemon *daemon, struct job *job, struct
 	plan_done(&plan);
 	merges_input_done(&input);
 	return r;
+}
+
+static int flatten(struct rig *rig, struct daemon *daemon, struct job *job, struct guid *ret_guid _unused_,
+		   struct err *reterr)
+{
+	return merges_flatten(daemon, rig->dir, &(struct guid){ "" }, job, reterr);
 }
 
 /* ---- preparations */
@@ -146,7 +153,8 @@ static void check_content(struct rig *rig, const struct vmdir *before_dir, const
 	rig_check(rig, proc_run(&opts, NULL, &err) == 0, "'%s' shows something else than '%s' did", is, was);
 }
 
-static int look(struct rig *rig)
+/* Everybody sees what he saw. Returns the number of images that are gone. */
+static size_t check_all(struct rig *rig)
 {
 	_cleanup_free_ char *kept = xasprintf("%s%s", rig->kept, rig->dir->root + strlen(rig->world));
 	_cleanup_vmdir_ struct vmdir *before_dir = vmdir_new(kept, &rig->dir->guid);
@@ -167,20 +175,42 @@ static int look(struct rig *rig)
 	}
 	assert_ok(vmdir_list_images(before_dir, &was, &err), &err);
 	assert_ok(vmdir_list_images(rig->dir, &is, &err), &err);
-	rig_check(rig, strv_count(was) - strv_count(is) <= 1, "%zu images became %zu", strv_count(was), strv_count(is));
-	return strv_count(is) < strv_count(was);
+	rig_check(rig, strv_count(is) <= strv_count(was), "%zu images became %zu", strv_count(was), strv_count(is));
+	return strv_count(was) - strv_count(is);
 }
 
-#define CASE(fn, prep)                                                                                  \
-	static void fn(void **state _unused_)                                                           \
-	{                                                                                               \
-		rig_try(&(struct rig_case){ .name = #fn, .kind = &op_merge, .prepare = prep, .run = merge, \
-					    .look = look });                                             \
+static int look(struct rig *rig)
+{
+	size_t gone = check_all(rig);
+
+	rig_check(rig, gone <= 1, "%zu images are gone", gone);
+	return gone == 1;
+}
+
+/* The one that was hidden below the VM's disk is gone, and nothing is below that. */
+static int look_flattened(struct rig *rig)
+{
+	_cleanup_config_ struct config *cfg = rig_config(rig);
+	_cleanup_free_ char *path = vmdir_resolve(rig->dir, cfg->disks[0].pathname), *backing = NULL, *format = NULL;
+	_cleanup_err_ struct err err = ERR_INIT;
+	size_t gone = check_all(rig);
+
+	assert_ok(disk_backing(path, &backing, &format, &err), &err);
+	rig_check(rig, gone == !backing, "%zu images are gone, '%s' is below", gone, backing ? backing : "nothing");
+	return !backing;
+}
+
+#define CASE(fn, prep, work, looking)                                                                  \
+	static void fn(void **state _unused_)                                                          \
+	{                                                                                              \
+		rig_try(&(struct rig_case){ .name = #fn, .kind = &op_merge, .prepare = prep, .run = work, \
+					    .look = looking });                                         \
 	}
 
-CASE(pull_off, prepare_pull)
-CASE(commit_off, prepare_commit)
-CASE(commit_working_off, prepare_commit_working)
+CASE(pull_off, prepare_pull, merge, look)
+CASE(commit_off, prepare_commit, merge, look)
+CASE(commit_working_off, prepare_commit_working, merge, look)
+CASE(flatten_off, prepare_commit_working, flatten, look_flattened)
 
 int main(void)
 {
@@ -188,6 +218,7 @@ int main(void)
 		cmocka_unit_test(pull_off),
 		cmocka_unit_test(commit_off),
 		cmocka_unit_test(commit_working_off),
+		cmocka_unit_test(flatten_off),
 	};
 
 	rig_need_tools();
