@@ -59,9 +59,6 @@ struct merges_input {
  * negative errno (ERR_BAD_DATA, -ENOENT...: the picture is not whole, nothing may be merged). */
 _must_check_ int merges_read(const struct machine *m, struct merges_input *ret_input, struct err *reterr);
 
-/* Marks the images that chains of other VMs of the store go through. Returns 0 or negative errno. */
-_must_check_ int merges_mark_shared(const struct machine *m, struct merges_input *input, struct err *reterr);
-
 /* Empties it. Takes an empty one. */
 void merges_input_done(struct merges_input *input);
 
