@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "client/connection.h"
+#include "client/jobcall.h"
 #include "client/output.h"
 #include "client/show.h"
 #include "common/alloc.h"
@@ -278,6 +279,32 @@ void print_delete_plan(struct ctl *ctl _unused_, json_t *reply)
 	print_pair_take("Freed", range_text(plan, "freedMinBytes", "freedMaxBytes"));
 }
 
+static void print_flattened(struct ctl *ctl, json_t *reply _unused_)
+{
+	_cleanup_free_ char *vm = text_clean(args_word(ctl->args, 0));
+
+	printf("Disks of VM '%s' flattened\n", vm);
+}
+
+static int disk_flatten(struct ctl *ctl)
+{
+	_cleanup_err_ struct err err = ERR_INIT;
+	json_t *params;
+
+	if (args_exclusive(ctl->args, "to", "all", &err) < 0)
+		return report_usage(&err);
+	params = json_object();
+	param_text(params, "vm", args_word(ctl->args, 0));
+	param_text(params, "snapshot", args_option(ctl->args, "to"));
+	return call_job(ctl, "FlattenDisks", params, print_flattened);
+}
+
+static const struct option_row flatten_options[] = {
+	{ "to", "SNAPSHOT", 0, "down to the disks of this snapshot, which stay below" },
+	{ "all", NULL, 0, "take all; the default" },
+	{ NULL, NULL, 0, NULL },
+};
+
 static const struct option_row chain_options[] = {
 	{ "ascii", NULL, 0, "draw with ASCII characters only" },
 	{ NULL, NULL, 0, NULL },
@@ -285,6 +312,8 @@ static const struct option_row chain_options[] = {
 
 const struct command disk_commands[] = {
 	{ "disk", "chain", "VM", 1, 1, chain_options, 0, disk_chain, "draw the images of each disk and for whom they are" },
+	{ "disk", "flatten", "VM", 1, 1, flatten_options, COMMAND_JOB, disk_flatten,
+	  "let the VM's own disks take what is below them" },
 	{ "disk", "usage", "VM", 1, 1, NULL, 0, disk_usage, "tell what each snapshot costs and what deleting it frees" },
 	{ NULL, NULL, NULL, 0, 0, NULL, 0, NULL, NULL },
 };

@@ -199,13 +199,16 @@ static int snapshot_delete(struct ctl *ctl)
 	json_t *params;
 
 	if (args_exclusive(args, "subtree", "children", &err) < 0 ||
-	    args_exclusive(args, "dry-run", "no-wait", &err) < 0)
+	    args_exclusive(args, "dry-run", "no-wait", &err) < 0 ||
+	    args_exclusive(args, "dry-run", "into-base", &err) < 0)
 		return report_usage(&err);
 	if (!args_has(args, "yes") && !args_has(args, "dry-run") && can_ask(ctl) && !ask_delete(ctl))
 		return report_cancelled();
 	params = snapshot_params(ctl);
 	if (args_has(args, "subtree") || args_has(args, "children"))
 		param_text(params, "scope", args_has(args, "subtree") ? "subtree" : "children");
+	if (args_has(args, "into-base"))
+		json_object_set_new(params, "intoBase", json_true());
 	if (args_has(args, "dry-run"))
 		return query(ctl, "PlanDelete", params, print_delete_plan);
 	return call_job(ctl, "DeleteSnapshot", params, print_deleted);
@@ -231,6 +234,7 @@ static const struct option_row rename_options[] = {
 static const struct option_row delete_options[] = {
 	{ "subtree", NULL, 0, "delete all that derives from it, too" },
 	{ "children", NULL, 0, "delete all that derives from it, but not itself" },
+	{ "into-base", NULL, 0, "merge into base disks outside the VM directory as well" },
 	{ "dry-run", NULL, 0, "only tell what would be done" },
 	{ "yes", NULL, 0, "do not ask" },
 	{ NULL, NULL, 0, NULL },

@@ -5,6 +5,8 @@
 #include "daemon/hv-libvirt.h"
 #include "daemon/hv-monitor.h"
 
+#define CHAIN_MAX_SOUND 200
+#define CHAIN_MAX_BROKEN 24
 #define PULL_SINCE 8002000 /* QEMU, as libvirt counts */
 
 const struct hv_block_ops *hv_block(struct hv *hv)
@@ -67,6 +69,18 @@ static int block_can_pull(struct hv *hv, const struct guid *vm, struct err *rete
 	return r < 0 ? r : version_part(version, "major") * 1000000 + version_part(version, "minor") * 1000 >= PULL_SINCE;
 }
 
+/* From 10.8 until 12.0 libvirt's JSON parser gave up on chains of more than about 25; else
+ * it is 200 (QEMU_DOMAIN_STORAGE_SOURCE_CHAIN_MAX_DEPTH). */
+static size_t block_chain_max(struct hv *hv)
+{
+	_cleanup_call_ struct lv_call call = { 0 };
+	unsigned long version = 0;
+
+	if (lv_begin(hv, &call, NULL) < 0 || virConnectGetLibVersion(call.conn, &version) < 0)
+		return CHAIN_MAX_BROKEN; /* as long as nobody can tell */
+	return version >= 10008000 && version < 12000000 ? CHAIN_MAX_BROKEN : CHAIN_MAX_SOUND;
+}
+
 /* libvirt sees to it that a job which may pivot, and no other, shows all as done. */
 static int block_status(struct hv *hv, const struct guid *vm, const char *target, struct hv_block_status *ret_status,
 			struct err *reterr)
@@ -112,6 +126,7 @@ const struct hv_block_ops lv_block = {
 	.commit = block_commit,
 	.pull = block_pull,
 	.can_pull = block_can_pull,
+	.chain_max = block_chain_max,
 	.status = block_status,
 	.end = block_end,
 };

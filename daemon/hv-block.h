@@ -36,6 +36,8 @@ struct hv_block_ops {
 	/* Whether it may pull: before 8.2 QEMU dies of pulling into an image with subclusters, as ours
 	 * are (bdrv_co_do_copy_on_readv: assertion skip_bytes < pnum). Returns 1, 0 or negative errno. */
 	int (*can_pull)(struct hv *hv, const struct guid *vm, struct err *reterr);
+	/* Images that one disk may consist of for a domain to start. */
+	size_t (*chain_max)(struct hv *hv);
 	/* Returns 0 or negative errno. */
 	int (*status)(struct hv *hv, const struct guid *vm, const char *target, struct hv_block_status *ret_status,
 		      struct err *reterr);

@@ -8,6 +8,7 @@
 #include "daemon/daemon.h"
 #include "daemon/hv-block.h"
 #include "daemon/merges.h"
+#include "daemon/op-others.h"
 #include "layout/chain.h"
 #include "layout/image-merge.h"
 
@@ -118,6 +119,20 @@ static int add_others(struct merges_input *input, const struct machine *m, struc
 	return r;
 }
 
+/* Marks the images that chains of other VMs go through. */
+static int mark_shared(struct merges_input *input, const struct machine *m, struct err *reterr)
+{
+	_cleanup_strv_ char **paths = NULL, **shared = NULL;
+	int r;
+
+	for (size_t i = 0; i < input->in.n_images; i++)
+		strv_push(&paths, xstrdup(input->images[i].path));
+	r = op_others_shared(m, paths, &shared, reterr);
+	for (size_t i = 0; !r && shared && shared[i]; i++)
+		find_image(input, shared[i])->flags |= PLAN_SHARED;
+	return r;
+}
+
 /* What the running guest can do. Returns plan_options or negative errno. */
 static int live_options(const struct machine *m, struct err *reterr)
 {
@@ -142,7 +157,7 @@ static int read_all(const struct machine *m, struct config *const *snaps, size_t
 	if (!r)
 		r = add_others(input, m, reterr);
 	if (!r)
-		r = merges_mark_shared(m, input, reterr);
+		r = mark_shared(input, m, reterr);
 	input->in.images = input->images;
 	input->in.owners = input->owners;
 	if (r < 0)

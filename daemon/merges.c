@@ -28,6 +28,7 @@ struct look {
 	struct daemon *daemon;
 	struct vmdir *dir;
 	struct guid vm;
+	const char *into_base; /* an image outside that may be committed into, *borrowed*; NULL: none */
 };
 
 static void look_free(void *arg)
@@ -68,7 +69,8 @@ static void set_stopped(const struct guid *vm, int value)
 
 /* The first merge that can be made now. Returns 1 with the plan and its index, 0 if there
  * is none, or negative errno. */
-static int next_merge(struct machine *m, struct plan *ret_plan, size_t *ret_i, struct err *reterr)
+static int next_merge(struct machine *m, const char *into_base, struct plan *ret_plan, size_t *ret_i,
+		      struct err *reterr)
 {
 	struct merges_input input = { 0 };
 	struct plan plan = { 0 };
@@ -76,6 +78,7 @@ static int next_merge(struct machine *m, struct plan *ret_plan, size_t *ret_i, s
 
 	if (!r)
 		r = merges_read(m, &input, reterr);
+	input.in.into_base = into_base;
 	if (!r)
 		r = plan_make(&input.in, &plan, reterr);
 	for (size_t i = 0; !r && i < plan.n && !found; i++) {
@@ -151,7 +154,7 @@ static int merge_next(struct look *l, struct job *job, struct err *reterr)
 	if (!r)
 		r = machine_take_domain(m, reterr);
 	if (!r)
-		r = next_merge(m, &plan, &i, reterr);
+		r = next_merge(m, l->into_base, &plan, &i, reterr);
 	if (r <= 0)
 		return r;
 	a = &plan.action[i];
@@ -205,6 +208,14 @@ static int merge_body(struct job *job, void *arg, struct err *reterr)
 	}
 }
 
+int merges_run(struct daemon *daemon, const struct vmdir *dir, const char *into_base, struct job *job,
+	       struct err *reterr)
+{
+	struct look l = { .daemon = daemon, .dir = (struct vmdir *)dir, .vm = dir->guid, .into_base = into_base };
+
+	return merge_body(job, &l, reterr);
+}
+
 /* ---- when */
 
 /* Quick worker. What cannot be merged is left as it is; why is said by who asks for it. */
@@ -223,7 +234,7 @@ static void look_work(void *arg)
 	if (!r)
 		r = path_exists(record) == 0 ? machine_open(l->daemon, l->dir, 0, &m, &err) : -EBUSY;
 	if (!r)
-		r = next_merge(m, &plan, &i, &err);
+		r = next_merge(m, NULL, &plan, &i, &err);
 	if (r > 0)
 		r = job_submit_giving_way(l->daemon->jobs, MERGE_OPERATION, l->vm.s, m->cfg->name, merge_body, l,
 					  look_free, &job, &err);

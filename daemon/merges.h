@@ -26,6 +26,26 @@ void merges_look_all(struct daemon *daemon);
 /* A job has ended: what it left may be merged now. Main loop's thread. */
 void merges_job_ended(struct daemon *daemon, const struct job_view *view);
 
+/* Merges all that can be merged, now and in the caller's job, which holds the VM. into_base
+ * (*borrowed*, NULL none): an image outside the VM directory that may be committed into.
+ * Returns 0 or negative errno. */
+_must_check_ int merges_run(struct daemon *daemon, const struct vmdir *dir, const char *into_base, struct job *job,
+			    struct err *reterr);
+
+/* Merges as merges_run() into each base disk outside the VM directory that the VM's disks have.
+ * Returns 0 or negative errno. */
+_must_check_ int merges_into_base(struct daemon *daemon, const struct vmdir *dir, struct job *job, struct err *reterr);
+
+/* Lets the VM's own disks take what is below them, down to the disks of snap (none: all of it).
+ * Returns 0 or negative errno. */
+_must_check_ int merges_flatten(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap,
+				struct job *job, struct err *reterr);
+
+/* Before one more image comes on top of each of the VM's disks: merges what is hidden if a
+ * chain would get longer than max-chain; warns if that does not help; refuses (ERR_LIMIT)
+ * what libvirt could not start any more. Returns 0 or negative errno. */
+_must_check_ int merges_shorten(struct daemon *daemon, const struct vmdir *dir, struct job *job, struct err *reterr);
+
 /* All images of a VM and who names them, for the planner. */
 struct merges_input {
 	struct plan_input in; /* points into what follows */
@@ -38,9 +58,6 @@ struct merges_input {
 /* Reads documents and image headers; ret_input is emptied by merges_input_done(). Returns 0 or
  * negative errno (ERR_BAD_DATA, -ENOENT...: the picture is not whole, nothing may be merged). */
 _must_check_ int merges_read(const struct machine *m, struct merges_input *ret_input, struct err *reterr);
-
-/* Marks the images that chains of other VMs of the store go through. Returns 0 or negative errno. */
-_must_check_ int merges_mark_shared(const struct machine *m, struct merges_input *input, struct err *reterr);
 
 /* Empties it. Takes an empty one. */
 void merges_input_done(struct merges_input *input);

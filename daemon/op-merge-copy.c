@@ -14,6 +14,7 @@
 #include "layout/image-merge.h"
 
 #define LOOK_NSEC 50000000 /* between two looks at a block job */
+#define ROOM_RESERVE (8LL << 20) /* bytes that a merge does not touch: guests write there, too */
 #define LOOKS_AFTER 40     /* at the headers once it is gone: they follow a moment later */
 
 static void wait_a_little(void)
@@ -21,12 +22,29 @@ static void wait_a_little(void)
 	nanosleep(&(struct timespec){ .tv_nsec = LOOK_NSEC }, NULL);
 }
 
+/* 1 if others would suffer from what is written next. */
+static int is_short_of_room(const struct op *op)
+{
+	_cleanup_free_ char *path = op_path(op, merge_is_commit(op) ? "image" : "dependant");
+	_cleanup_free_ char *dir = path_dirname(path);
+	int64_t room = INT64_MAX;
+
+	return disk_free(dir, &room, NULL) == 0 && room < ROOM_RESERVE;
+}
+
+static int fail_no_room(const struct op *op, struct err *reterr)
+{
+	return err_full(reterr, ERR_FAILED, -ENOSPC, op->m->cfg->name, op->m->dir->root, "Make room",
+			"the merge of disk '%s' of VM '%s' was stopped: hardly any room is left", intent_get(op->intent, "target"),
+			op->m->cfg->name);
+}
+
 static int show_progress(void *arg, int64_t done, int64_t total)
 {
 	struct op *op = arg;
 
 	job_progress(op->job, done, total);
-	return job_interrupted(op->job);
+	return job_interrupted(op->job) || is_short_of_room(op);
 }
 
 /* Bytes in a second, 0: no limit. */
@@ -41,10 +59,17 @@ static int copy_off(struct op *op, struct err *reterr)
 	_cleanup_free_ char *backing = op_path(op, "backing");
 	_cleanup_free_ char *name = backing ? vmdir_backing_name(op->m->dir, dependant, backing) : NULL;
 
+	_cleanup_err_ struct err err = ERR_INIT;
+	int r;
+
 	if (merge_is_commit(op))
-		return disk_commit(dependant, image, bandwidth(op), show_progress, op, reterr);
-	return disk_pull(dependant, name, intent_get(op->intent, "backing-format"), op_int(op, "copied-bytes", 0),
-			 show_progress, op, reterr);
+		r = disk_commit(dependant, image, bandwidth(op), show_progress, op, &err);
+	else
+		r = disk_pull(dependant, name, intent_get(op->intent, "backing-format"), op_int(op, "copied-bytes", 0),
+			      show_progress, op, &err);
+	if (r == -ECANCELED && !job_interrupted(op->job))
+		return fail_no_room(op, reterr);
+	return r < 0 ? err_move(reterr, &err) : 0;
 }
 
 /* ---- in the running guest */
@@ -128,6 +153,8 @@ static int await_job(struct op *op, const struct hv_block_ops *ops, struct err *
 		if (job_interrupted(op->job))
 			return err_set(reterr, ERR_CANCELLED, -ECANCELED, "the merge of disk '%s' of VM '%s' was stopped",
 				       target, op->m->cfg->name);
+		if (is_short_of_room(op))
+			return fail_no_room(op, reterr);
 		wait_a_little();
 	}
 }

@@ -9,6 +9,7 @@
 #include "common/alloc.h"
 #include "common/fileio.h"
 #include "daemon/daemon.h"
+#include "daemon/op-refs.h"
 #include "layout/chain.h"
 #include "layout/image-merge.h"
 
@@ -140,8 +141,11 @@ static int is_needed(const struct op *op, const char *path, struct err *reterr)
 static int remove_run(struct op *op, struct err *reterr)
 {
 	_cleanup_free_ char *path = op_path(op, merge_is_commit(op) ? "dependant" : "image");
-	int r = vmdir_contains(op->m->dir, path) ? is_needed(op, path, reterr) : 1;
+	int r;
 
+	if (strcmp(intent_get(op->intent, "way"), "flatten") == 0)
+		return op_refs_remove_planned(op, reterr);
+	r = vmdir_contains(op->m->dir, path) ? is_needed(op, path, reterr) : 1;
 	return r != 0 ? (r < 0 ? r : 0) : file_remove(path, reterr);
 }
 
@@ -215,10 +219,25 @@ static void set_path(struct intent *in, const struct machine *m, const char *key
 		intent_set(in, key, "%s", pathname);
 }
 
+/* The format of what is to back the dependant, from the header that names it now. */
+static int find_backing_format(struct intent *in, const struct plan_action *a, const char *format, struct err *reterr)
+{
+	_cleanup_(chain_done) struct chain chain = { NULL, 0 };
+	int r = a->backing ? chain_read(a->image, format, &chain, reterr) : 0;
+
+	for (size_t i = 0; !r && i < chain.n; i++)
+		if (strcmp(chain.image[i].path, a->backing) == 0)
+			intent_set(in, "backing-format", "%s", chain.image[i].format);
+	if (r < 0 || !a->backing || intent_get(in, "backing-format"))
+		return r;
+	return err_full(reterr, ERR_BAD_DATA, -ESTALE, NULL, a->image, NULL,
+			"'%s' is not below image '%s', which was to be merged", a->backing, a->image);
+}
+
 /* The files must be what the plan was made from. */
 static int check_images(struct intent *in, const struct plan_action *a, struct err *reterr)
 {
-	_cleanup_free_ char *image = NULL, *format = NULL, *backing = NULL, *backing_format = NULL;
+	_cleanup_free_ char *image = NULL, *format = NULL;
 	int r = disk_backing(a->dependant, &image, &format, reterr);
 
 	if (r < 0)
@@ -227,14 +246,7 @@ static int check_images(struct intent *in, const struct plan_action *a, struct e
 		return err_full(reterr, ERR_BAD_DATA, -ESTALE, NULL, a->dependant, NULL,
 				"image '%s' is not over '%s', which was to be merged with it", a->dependant, a->image);
 	intent_set(in, "image-format", "%s", format);
-	if (a->kind == PLAN_COMMIT || strcmp(format, "qcow2") != 0)
-		return 0;
-	r = disk_backing(a->image, &backing, &backing_format, reterr);
-	if (r < 0)
-		return r;
-	if (backing_format)
-		intent_set(in, "backing-format", "%s", backing_format);
-	return 0;
+	return a->kind == PLAN_COMMIT ? 0 : find_backing_format(in, a, format, reterr);
 }
 
 /* The image in the running guest's chain that is over the dependant. */
@@ -269,7 +281,7 @@ static int plan_intent(const struct machine *m, const char *target, const struct
 		if (strcmp(path, a->dependant) == 0)
 			working = "1";
 	}
-	intent_set(in, "way", "%s", a->kind == PLAN_COMMIT ? "commit" : "pull");
+	intent_set(in, "way", "%s", a->kind == PLAN_COMMIT ? "commit" : a->kind == PLAN_PULL ? "pull" : "flatten");
 	intent_set(in, "target", "%s", target);
 	intent_set(in, "live", "%d", a->live);
 	intent_set(in, "working", "%s", working ? working : "0");
@@ -291,10 +303,18 @@ static int plan_intent(const struct machine *m, const char *target, const struct
 int merge_run(struct daemon *daemon, struct machine *m, const char *target, const struct plan_action *action,
 	      struct job *job, struct err *reterr)
 {
+	return merge_flatten(daemon, m, target, action, NULL, job, reterr);
+}
+
+int merge_flatten(struct daemon *daemon, struct machine *m, const char *target, const struct plan_action *action,
+		  char *const *released, struct job *job, struct err *reterr)
+{
 	_cleanup_intent_ struct intent *in = intent_new(op_merge.name);
 	_cleanup_machine_ struct machine *owned = m;
 	int r = plan_intent(m, target, action, in, reterr);
 
+	for (size_t i = 0; released && released[i]; i++)
+		op_refs_plan_file(in, m, released[i]);
 	if (r < 0) {
 		err_set_vm(reterr, m->cfg->name);
 		return r;

@@ -17,6 +17,12 @@ extern const struct op_kind op_merge;
 _must_check_ int merge_run(struct daemon *daemon, struct machine *m, const char *target,
 			   const struct plan_action *action, struct job *job, struct err *reterr);
 
+/* Does a PLAN_FLATTEN in the same way: the dependant takes all down to its new backing. released
+ * (*borrowed*, may be NULL): images that nobody needs then; they are removed. Returns as merge_run(). */
+_must_check_ int merge_flatten(struct daemon *daemon, struct machine *m, const char *target,
+			       const struct plan_action *action, char *const *released, struct job *job,
+			       struct err *reterr);
+
 /* ---- between op-merge*.c */
 
 /* 1 if the dependant goes into the image, 0 if the image goes into the dependant. */

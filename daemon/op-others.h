@@ -13,4 +13,9 @@ _must_check_ int op_others_refuse_file(const struct machine *m, const char *path
 /* Same for any file inside m's VM directory. */
 _must_check_ int op_others_refuse_directory(const struct machine *m, struct err *reterr);
 
+/* Those of paths (a list, may be NULL) that are in a chain of a VM other than m's, *owned*
+ * list (NULL: none). Returns 0 or negative errno. */
+_must_check_ int op_others_shared(const struct machine *m, char *const *paths, char ***ret_shared,
+				  struct err *reterr);
+
 #endif

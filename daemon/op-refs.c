@@ -6,6 +6,7 @@
 
 #include "common/alloc.h"
 #include "common/fileio.h"
+#include "daemon/op-others.h"
 #include "layout/chain.h"
 
 /* Who holds what. Where a chain or a document cannot be read the picture is not
@@ -90,21 +91,33 @@ static int is_ours(const struct machine *m, const char *path)
 	return vmdir_contains(m->dir, path) && strcmp(dir, images) == 0;
 }
 
-/* leaving: the configuration whose disks may become orphans. */
-static void plan_orphans(struct intent *in, const struct machine *m, const struct holders *h,
-			 const struct config *leaving)
+/* The images that become orphans, *owned* list. leaving: the configuration whose disks
+ * may be among them. */
+static char **list_orphans(const struct machine *m, const struct holders *h, const struct config *leaving)
 {
-	_cleanup_strv_ char **orphans = h->incomplete ? NULL : refs_orphans(h->refs);
+	char **orphans = h->incomplete ? NULL : refs_orphans(h->refs);
+
+	for (size_t i = 0; h->incomplete && i < leaving->n_disks; i++)
+		if (!named_by_snapshot(h, &leaving->disks[i], leaving))
+			strv_push(&orphans, machine_disk_path(m, &leaving->disks[i]));
+	return orphans;
+}
+
+/* Plans to remove them, but for those that another VM's disks need. */
+static int plan_orphans(struct intent *in, const struct machine *m, const struct holders *h,
+			const struct config *leaving, struct err *reterr)
+{
+	_cleanup_strv_ char **orphans = list_orphans(m, h, leaving), **ours = NULL, **shared = NULL;
+	int r;
 
 	for (size_t i = 0; orphans && orphans[i]; i++)
 		if (is_ours(m, orphans[i]))
-			op_refs_plan_file(in, m, orphans[i]);
-	for (size_t i = 0; h->incomplete && i < leaving->n_disks; i++) {
-		_cleanup_free_ char *path = machine_disk_path(m, &leaving->disks[i]);
-
-		if (is_ours(m, path) && !named_by_snapshot(h, &leaving->disks[i], leaving))
-			op_refs_plan_file(in, m, path);
-	}
+			strv_push(&ours, xstrdup(orphans[i]));
+	r = op_others_shared(m, ours, &shared, reterr);
+	for (size_t i = 0; !r && ours && ours[i]; i++)
+		if (!strv_has(shared, ours[i]))
+			op_refs_plan_file(in, m, ours[i]);
+	return r;
 }
 
 int op_refs_plan_switch(struct intent *in, const struct machine *m, const struct config *next, struct err *reterr)
@@ -116,9 +129,9 @@ int op_refs_plan_switch(struct intent *in, const struct machine *m, const struct
 		return r;
 	refs_drop_owner(h.refs, "vm");
 	add_disks(&h, m, next, "vm");
-	plan_orphans(in, m, &h, m->cfg);
+	r = plan_orphans(in, m, &h, m->cfg, reterr);
 	holders_done(&h);
-	return 0;
+	return r;
 }
 
 int op_refs_plan_delete(struct intent *in, const struct machine *m, const struct config *snap, int *ret_unknown,
@@ -137,9 +150,9 @@ int op_refs_plan_delete(struct intent *in, const struct machine *m, const struct
 	}
 	*ret_unknown = needed && h.incomplete;
 	if (!*ret_unknown)
-		plan_orphans(in, m, &h, snap);
+		r = plan_orphans(in, m, &h, snap, reterr);
 	holders_done(&h);
-	return 0;
+	return r;
 }
 
 int op_refs_remove_planned(struct op *op, struct err *reterr)

@@ -11,6 +11,7 @@
 #include "daemon/daemon.h"
 #include "daemon/firmware.h"
 #include "daemon/memory.h"
+#include "daemon/merges.h"
 #include "daemon/op-disks.h"
 #include "daemon/op-snapshot.h"
 #include "daemon/options.h"
@@ -230,8 +231,10 @@ int snapshot_create(struct daemon *daemon, const struct vmdir *dir, const struct
 	_cleanup_intent_ struct intent *in = intent_new(op_snapshot_create.name);
 	_cleanup_machine_ struct machine *m = NULL;
 	struct guid snap;
-	int r = machine_open(daemon, dir, 0, &m, reterr);
+	int r = merges_shorten(daemon, dir, job, reterr);
 
+	if (!r)
+		r = machine_open(daemon, dir, 0, &m, reterr);
 	if (!r)
 		r = plan(m, spec, in, job, reterr);
 	if (r < 0) {

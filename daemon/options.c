@@ -9,6 +9,7 @@
 
 #include "common/alloc.h"
 #include "common/fileio.h"
+#include "layout/plan.h"
 
 #define DEFAULT_CONFIG SYSCONFDIR "/vmsnapd.conf"
 
@@ -35,6 +36,7 @@ static const struct key keys[] = {
 	INT("pack-after", pack_after, 0, 36500),
 	INT("workers", workers, 1, 64),
 	INT("max-jobs", max_jobs, 1, 1024),
+	INT("max-chain", max_chain, 0, 200),
 	INT("merge-bandwidth", merge_bandwidth, 0, 1 << 30),
 	INT("max-pause", max_pause, 0, OPTIONS_MAX_PAUSE),
 	INT("max-connections", max_connections, 8, 4096),
@@ -195,7 +197,8 @@ static int make_absolute(char **path, struct err *reterr)
 
 int options_load(int argc, char **argv, struct options *ret_opts, struct err *reterr)
 {
-	struct options o = { .workers = 4, .max_jobs = 64, .max_connections = 256, .max_connections_per_user = 32 };
+	struct options o = { .workers = 4, .max_jobs = 64, .max_connections = 256, .max_connections_per_user = 32,
+			     .max_chain = PLAN_MAX_CHAIN };
 	int r;
 
 	o.uri = xstrdup("qemu:///system");

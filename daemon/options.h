@@ -17,6 +17,7 @@ struct options {
 	int max_pause;     /* ms that a live capture may have the guest stand still; 0: as long as it takes */
 	int max_connections, max_connections_per_user, max_jobs;
 	char *observer_group, *operator_group, *admin_group; /* NULL: none */
+	int max_chain;       /* images of a disk before some are merged; 0: no limit of ours */
 	int merge_bandwidth; /* KiB in a second for one merge; 0: no limit */
 	int verbose;
 	int show_help, show_version, list_steps;

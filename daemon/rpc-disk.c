@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Methods about chains of images: what there is, what it costs, what would become of it. */
 #include "daemon/machine.h"
+#include "daemon/merges.h"
 #include "daemon/rpc-request.h"
 #include "daemon/rpc-view-plan.h"
 
@@ -43,6 +44,15 @@ static int plan_answer(struct request *req, json_t **ret_out, struct err *reterr
 	return r;
 }
 
+static int flatten_body(struct job *job, void *arg, struct err *reterr)
+{
+	struct request *req = arg;
+
+	return merges_flatten(req->daemon, req->dir, &req->snapshot, job, reterr);
+}
+
+static const struct request_kind flatten_kind = { .operation = "disk flatten", .needs_vm = 1, .needs_snapshot = 1,
+						  .body = flatten_body, .answer = request_answer_nothing };
 static const struct request_kind chains_kind = { .needs_vm = 1, .answer = chains_answer };
 static const struct request_kind usage_kind = { .needs_vm = 1, .answer = usage_answer };
 static const struct request_kind plan_kind = { .needs_vm = 1, .needs_snapshot = 1, .answer = plan_answer };
@@ -56,10 +66,12 @@ static const struct request_kind plan_kind = { .needs_vm = 1, .needs_snapshot = 
 METHOD(get_disk_chains, chains_kind)
 METHOD(get_disk_usage, usage_kind)
 METHOD(plan_delete, plan_kind)
+METHOD(flatten_disks, flatten_kind)
 
 const struct rpc_method rpc_disk_methods[] = {
 	{ "GetDiskChains", get_disk_chains },
 	{ "GetDiskUsage", get_disk_usage },
 	{ "PlanDelete", plan_delete },
+	{ "FlattenDisks", flatten_disks },
 	{ NULL, NULL },
 };

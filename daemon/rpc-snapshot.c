@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "daemon/catalog.h"
+#include "daemon/merges.h"
 #include "daemon/op-snapshot.h"
 #include "daemon/rpc-request.h"
 #include "daemon/rpc-view.h"
@@ -113,7 +114,9 @@ static int delete_body(struct job *job, void *arg, struct err *reterr)
 {
 	struct request *req = arg;
 
-	return snapshot_delete_scope(req->daemon, req->dir, &req->snapshot, request_string(req, "scope"), job, reterr);
+	int r = snapshot_delete_scope(req->daemon, req->dir, &req->snapshot, request_string(req, "scope"), job, reterr);
+
+	return r < 0 || !request_bool(req, "intoBase", 0) ? r : merges_into_base(req->daemon, req->dir, job, reterr);
 }
 
 /* The VM as it is now, and the snapshot that was taken of the present before. */

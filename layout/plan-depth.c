@@ -60,6 +60,13 @@ static int try_holder(const struct model *model, size_t i, struct candidate *ret
 	return vm_length(&trial) < vm_length(model);
 }
 
+/* 1 if the holder is a snapshot that may go, and it is below the VM's disk. */
+static int is_candidate(const struct plan_holder *holder, const unsigned char *chain)
+{
+	return !holder->gone && (holder->owner->flags & PLAN_DELETABLE) && chain[holder->node] &&
+	       strcmp(holder->owner->name, PLAN_NAME_VM) != 0;
+}
+
 /* The holder whose snapshot is best deleted next. */
 static size_t choose(const struct model *model)
 {
@@ -67,10 +74,9 @@ static size_t choose(const struct model *model)
 	struct candidate best = { .holder = NO_NODE };
 
 	for (size_t i = 0; i < model->n_holders; i++) {
-		const struct plan_holder *holder = &model->holder[i];
 		struct candidate candidate;
 
-		if (holder->gone || !(holder->owner->flags & PLAN_DELETABLE) || !chain[holder->node])
+		if (!is_candidate(&model->holder[i], chain))
 			continue;
 		if (try_holder(model, i, &candidate) && is_better(&candidate, &best))
 			best = candidate;

@@ -171,7 +171,17 @@ static const struct vl_field apply_out[] = {
 				     "from it) or \"children\" (all that derive from it, but not itself). "     \
 				     "Default: \"snapshot\".")
 
-static const struct vl_field delete_snapshot_in[] = { IN_VM, IN_SNAPSHOT, IN_SCOPE, IN_NO_WAIT, END };
+static const struct vl_field delete_snapshot_in[] = {
+	IN_VM, IN_SNAPSHOT, IN_SCOPE,
+	OPTIONAL("intoBase", VL_BOOL, "Merge, in this job, into base disks outside the VM directory as well. "
+				      "Default: false."),
+	IN_NO_WAIT, END,
+};
+static const struct vl_field flatten_disks_in[] = {
+	IN_VM,
+	OPTIONAL("snapshot", VL_STRING, "Name or GUID of the snapshot whose disks stay below. Absent: none."),
+	IN_NO_WAIT, IN_CANCEL_ON_DISCONNECT, END,
+};
 static const struct vl_field plan_delete_in[] = { IN_VM, IN_SNAPSHOT, IN_SCOPE, END };
 static const struct vl_field plan_delete_out[] = { STRUCT("plan", vl_type_delete_plan, 0, "The plan."), END };
 static const struct vl_field disk_chains_out[] = {
@@ -327,6 +337,8 @@ static const struct vl_method manager_methods[] = {
 	METHOD("DeleteSnapshot", SUPPORTED, ADMIN, delete_snapshot_in, job_out,
 	       "Deletes one snapshot, or several. The VM and all other snapshots keep their content; disk images are "
 	       "merged where that is needed, which can take its time."),
+	METHOD("FlattenDisks", SUPPORTED, ADMIN, flatten_disks_in, job_out,
+	       "Lets the VM's own disks take what is below them, so that they depend on less; snapshots keep their content."),
 	METHOD("PlanDelete", NO, OBSERVER, plan_delete_in, plan_delete_out,
 	       "Tells what DeleteSnapshot would do, and does nothing."),
 	METHOD("GetDiskChains", NO, OBSERVER, vm_in, disk_chains_out,

@@ -306,13 +306,14 @@ class _MergeOff(_Merge):
 class MergePullOff(_MergeOff):
     sizes = (4096, 65536)
     left = [False, True]
-    quick_steps = ("unseal", "copy", "remove")
+    quick_steps = ("unseal", "remove")
 
 
 @scenario
 class MergeCommitOff(_MergeOff):
     sizes = (65536, 4096)
     left = [True, False]
+    quick_steps = ("copy", "children", "seal", "define")
 
 
 class _MergeLive(_Merge):

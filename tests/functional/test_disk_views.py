@@ -182,6 +182,15 @@ def test_outside(lab):
     assert usage(machine)["outsideBytes"] == sum(os.stat(path).st_blocks * 512 for path in bases)
 
 
+def clone(lab, sealed):
+    """Another VM, whose disk is over a sealed one. Returns the disk's path."""
+    overlay = lab.path("clone.qcow2")
+    disk.create_over(overlay, sealed.path, sealed.format)
+    lab.define(lab.domain_xml("clone", [(overlay, "qcow2")]))
+    lab.ctl("vm", "adopt", lab.domain_name("clone"))
+    return overlay
+
+
 def test_shared(lab):
     """Another VM's disk is over an image of this one: it stays as it is until that VM is gone."""
     machine = lab.machine("one")
@@ -189,11 +198,8 @@ def test_shared(lab):
     machine.snapshot("s1")
     work(machine, 2)
     (sealed,) = machine.snapshot_config(machine.snapshots()["s1"]["id"]).disks
-    overlay = lab.path("clone.qcow2")
-    disk.create_over(overlay, sealed.path, sealed.format)
+    overlay = clone(lab, sealed)
     seen = disk.content(overlay, "qcow2")
-    lab.define(lab.domain_xml("clone", [(overlay, "qcow2")]))
-    lab.ctl("vm", "adopt", lab.domain_name("clone"))
     plan = dry_run(machine, "s1")
     assert [(a["action"], a["why"], a["image"]) for a in plan["actions"]] == [("keep", "shared", sealed.path)]
     lab.merges = False
@@ -208,3 +214,23 @@ def test_shared(lab):
     machine.snapshot("s2")
     delete_as_planned(machine, "s2")
     assert len(images_of(machine)) == 1
+
+
+def test_shared_leaf(lab):
+    """The same for an image that this VM does not need at all."""
+    machine = lab.machine("one")
+    machine.snapshot("s1")
+    work(machine, 1)
+    machine.snapshot("s2")
+    machine.apply("s1")
+    (sealed,) = machine.snapshot_config(machine.snapshots()["s2"]["id"]).disks
+    overlay = clone(lab, sealed)
+    seen = disk.content(overlay, "qcow2")
+    plan = dry_run(machine, "s2")
+    assert ("keep", "shared", sealed.path) in [(a["action"], a["why"], a["image"]) for a in plan["actions"]]
+    machine.delete_snapshot("s2")
+    assert os.path.exists(sealed.path) and disk.content(overlay, "qcow2") == seen
+    (orphan,) = [image for image in chains(machine)[0]["images"] if image["orphan"]]
+    assert orphan["path"] == sealed.path and orphan["shared"]
+    lab.ctl("vm", "delete", lab.domain_name("clone"))
+    os.remove(sealed.path)  # nobody else does

@@ -91,10 +91,10 @@ def test_cancelled(lab, slow):
 def test_guest_comes_and_goes(lab, slow):
     """Its QEMU is killed in the middle, it starts in the middle, it is saved and resumed in the middle."""
     machine = lab.machine()
-    for name in ("s0", "s1", "s2"):
+    for name, written in (("s0", 2 << 20), ("s1", 1 << 20), ("s2", 4096)):
         machine.snapshot(name)
         (d,) = machine.config().disks
-        disk.write(d.path, d.format, 1 << 20, 2 << 20, 7)
+        disk.write(d.path, d.format, 1 << 20, written, 7)
     machine.start()
     machine.serial.reach(4)
     seen = {name: machine.sealed_numbers(s["id"]) for name, s in machine.snapshots().items()}
@@ -119,23 +119,55 @@ def test_guest_comes_and_goes(lab, slow):
     assert {name: machine.sealed_numbers(s["id"]) for name, s in machine.snapshots().items()} == seen
 
 
+def waiting(lab):
+    """A merge that waits for room."""
+    jobs = [j for j in lab.ctl("job", "list")["jobs"] if j["operation"] == "merge" and j["state"] == "running"]
+    return jobs[0] if jobs and "waiting for room" in (jobs[0].get("phase") or "") else None
+
+
 def test_no_room(small):
     """Too little room: the job waits and says what it needs; with room it goes on. Another job can go first."""
     tree, present = grown(small)
     ballast = fill(small, 1 << 20)
     small.merges = False
     tree.delete("s1")
-
-    def waiting():
-        return [j for j in small.ctl("job", "list")["jobs"]
-                if j["operation"] == "merge" and j["state"] == "running" and "waiting for room" in (j.get("phase") or "")]
-
-    phase = until(waiting, "the merge to wait")[0]["phase"]
+    phase = until(lambda: waiting(small), "the merge to wait")["phase"]
     assert "needed" in phase and "free" in phase and small.daemon.store in phase
     assert not small.daemon.intents()
     small.ctl("snapshot", "rename", tree.machine.name, "s2", "two")
-    until(waiting, "the merge to wait again")
+    until(lambda: waiting(small), "the merge to wait again")
     os.unlink(ballast)
     small.merges = True
     small.ctl("snapshot", "rename", tree.machine.name, "two", "s2")
+    tree.check(present)
+
+
+def test_long_chain(small):
+    """A chain that would get longer than max-chain: what is hidden is merged first, whoever cancelled that; if it
+    does not help, the snapshot says so."""
+    with open(small.path("vmsnapd.conf"), "w") as conf:
+        conf.write("max-chain = 4\n")
+    small.daemon.options = ["--config", small.path("vmsnapd.conf")]
+    small.daemon.restart()
+    tree, _ = grown(small)
+    name = tree.machine.name
+    ballast = fill(small, 1 << 20)
+    small.merges = False
+    tree.delete("s1")
+    small.ctl("job", "cancel", until(lambda: waiting(small), "the merge to wait")["id"])
+    until(small.daemon.ready, "the merge to stop")
+    os.unlink(ballast)
+
+    def length():
+        return len(disk.chain(tree.machine.config().disks[0].path))
+
+    assert length() == 4
+    tree.snapshot("s3")
+    assert length() == 4 and not laws.hidden(tree.machine.root)
+    tree.work()
+    present = tree.present()
+    job = small.ctl("snapshot", "create", name, "--name", "s4")["job"]
+    assert length() == 5 and "max-chain" in job["warnings"][0]
+    tree.seen["s4"], tree.parent["s4"], tree.now = present, "s3", "s4"
+    small.merges = True
     tree.check(present)

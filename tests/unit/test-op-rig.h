@@ -46,6 +46,7 @@ struct rig {
 	const char *context;      /* what is being tried, for messages */
 	const struct guid *victim; /* a snapshot that may go */
 	const struct guid *refolded; /* a snapshot whose memory may be written anew: it is the same, its sums not */
+	const char *may_differ;   /* lines of all snapshots' documents that may differ: a pattern; NULL: none */
 	int gone;                 /* 1: the VM may be gone as a whole */
 };
 

@@ -158,6 +158,15 @@ static void prepare_delete(struct rig *rig)
 	rig->victim = &target;
 }
 
+/* One with a child goes; now derives from the child. */
+static void prepare_delete_parent(struct rig *rig)
+{
+	prepare_tree(rig);
+	target = rig->snap[0];
+	rig->victim = &target;
+	rig->may_differ = "<parent_id";
+}
+
 /* ---- what came about */
 
 static const struct config_disk *disk_of(const struct config *cfg)
@@ -252,6 +261,18 @@ static int look_deleted(struct rig *rig)
 	return !got;
 }
 
+/* Its child has its parent, which is none. */
+static int look_deleted_parent(struct rig *rig)
+{
+	_cleanup_config_ struct config *child = rig_snapshot(rig, &rig->snap[1]);
+	int gone = look_deleted(rig);
+
+	rig_check(rig, child, "the child is gone");
+	rig_check(rig, guid_eq(&child->parent, &target) == !gone, "the child derives from something else");
+	rig_check(rig, !gone || guid_is_none(&child->parent), "the child has no right parent");
+	return gone;
+}
+
 /* ---- cases */
 
 #define CASE(fn, k, prep, work, looking)                                                              \
@@ -274,6 +295,7 @@ CASE(apply_to_off, &op_snapshot_apply, prepare_apply_to_off, apply, look_applied
 CASE(apply_from_off, &op_snapshot_apply, prepare_apply_from_off, apply, look_applied)
 CASE(apply_from_saved, &op_snapshot_apply, prepare_apply_from_saved, apply, look_applied)
 CASE(delete_leaf, &op_snapshot_delete, prepare_delete, delete, look_deleted)
+CASE(delete_parent, &op_snapshot_delete, prepare_delete_parent, delete, look_deleted_parent)
 
 int main(void)
 {
@@ -284,7 +306,7 @@ int main(void)
 		cmocka_unit_test(create_disk_only),    cmocka_unit_test(apply_memory),
 		cmocka_unit_test(apply_revert),	       cmocka_unit_test(apply_to_off),
 		cmocka_unit_test(apply_from_off),      cmocka_unit_test(apply_from_saved),
-		cmocka_unit_test(delete_leaf),
+		cmocka_unit_test(delete_leaf),	       cmocka_unit_test(delete_parent),
 	};
 
 	rig_need_tools();

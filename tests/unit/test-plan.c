@@ -451,6 +451,7 @@ static void test_depth(void **state _unused_)
 	struct line line;
 
 	put_line(&line, mib, 6);
+	line.owner[0].flags = PLAN_DELETABLE; /* the VM itself never is */
 	own(&line, "S0", "/0", 0);
 	own(&line, "S1", "/1", PLAN_DELETABLE);
 	own(&line, "S2", "/2", PLAN_DELETABLE);

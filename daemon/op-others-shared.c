@@ -1,26 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Which of a VM's images another VM's disks consist of: those are not to be written or
  * removed, whatever their own VM would need. */
+#include "daemon/op-others.h"
+
 #include <string.h>
 #include <sys/stat.h>
 
 #include "common/alloc.h"
 #include "daemon/catalog.h"
 #include "daemon/daemon.h"
-#include "daemon/merges.h"
 #include "layout/image-merge.h"
 #include "layout/path.h"
 
 /* A search through all other VMs; every image is read once. */
 struct search {
-	struct merges_input *input;
-	struct stat *ours; /* of each image of the input; st_ino 0: it is not there */
+	char *const *paths;
+	struct stat *ours; /* of each path; st_ino 0: it is not there */
+	unsigned char *shared;
 	char **seen;
 };
 
 static void search_done(struct search *s)
 {
 	free(s->ours);
+	free(s->shared);
 	strv_free(s->seen);
 }
 
@@ -39,9 +42,8 @@ static int mark(struct search *s, const char *path)
 	if (strv_has(s->seen, path) || stat(path, &st) < 0)
 		return 0;
 	strv_push(&s->seen, xstrdup(path));
-	for (size_t i = 0; i < s->input->in.n_images; i++)
-		if (same_file(&st, &s->ours[i]))
-			s->input->images[i].flags |= PLAN_SHARED;
+	for (size_t i = 0; s->paths[i]; i++)
+		s->shared[i] |= same_file(&st, &s->ours[i]);
 	return 1;
 }
 
@@ -91,22 +93,39 @@ static int walk_vm(struct search *s, struct daemon *daemon, const struct index_v
 	return 0;
 }
 
-int merges_mark_shared(const struct machine *m, struct merges_input *input, struct err *reterr)
+static int walk_store(struct search *s, const struct machine *m, struct err *reterr)
 {
-	_cleanup_(search_done) struct search s = { .input = input,
-						   .ours = xcalloc(input->in.n_images + 1, sizeof(*s.ours)) };
 	struct index_vm *vms;
 	size_t n;
 	int r = catalog_vms(m->daemon->catalog, &vms, &n, reterr);
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < input->in.n_images; i++)
-		if (stat(input->images[i].path, &s.ours[i]) < 0)
-			s.ours[i].st_ino = 0;
 	for (size_t i = 0; !r && i < n; i++)
 		if (!guid_eq(&vms[i].guid, &m->dir->guid))
-			r = walk_vm(&s, m->daemon, &vms[i], reterr);
+			r = walk_vm(s, m->daemon, &vms[i], reterr);
 	index_vms_free(vms, n);
 	return r < 0 ? r : 0;
+}
+
+int op_others_shared(const struct machine *m, char *const *paths, char ***ret_shared, struct err *reterr)
+{
+	size_t n = strv_count(paths);
+	_cleanup_(search_done) struct search s = { .paths = paths,
+						   .ours = xcalloc(n + 1, sizeof(*s.ours)),
+						   .shared = xcalloc(n + 1, 1) };
+	char **shared = NULL;
+	int r;
+
+	for (size_t i = 0; i < n; i++)
+		if (stat(paths[i], &s.ours[i]) < 0)
+			s.ours[i].st_ino = 0;
+	r = n ? walk_store(&s, m, reterr) : 0;
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++)
+		if (s.shared[i])
+			strv_push(&shared, xstrdup(paths[i]));
+	*ret_shared = shared;
+	return 0;
 }
