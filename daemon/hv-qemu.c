@@ -108,31 +108,53 @@ static int job_command(const struct back *b, const char *command, const char *jo
 			  reterr);
 }
 
-/* Starts to commit the overlay into its backing image, if a disk is on it. */
+static int is_concluded(json_t *job)
+{
+	return strcmp(monitor_text(job, "status"), "concluded") == 0;
+}
+
+static int has_failed(json_t *job)
+{
+	return is_concluded(job) && *monitor_text(job, "error");
+}
+
+static int start_commit(const struct back *b, const char *job, const char *top, const char *base,
+			const struct hv_back *disk, struct err *reterr)
+{
+	if (!base) /* without a base QEMU would commit into the lowest image */
+		return err_full(reterr, ERR_BACKEND, -EPROTO, b->call->name, disk->image, NULL,
+				"QEMU does not have the image '%s' open, on which a disk was", disk->image);
+	return lv_monitor(b->call, json_pack("{s:s, s:{s:s, s:s, s:s, s:b}}", "execute", "block-commit", "arguments",
+					     "job-id", job, "device", top, "base-node", base, "auto-dismiss", 0), -1,
+			  NULL, reterr);
+}
+
+/* Starts to commit the overlay into its backing image, if a disk is on it. A job of an
+ * earlier try counts, unless it failed: one that concluded well is all that still tells
+ * that this disk went back. */
 static int begin_disk(struct back *b, json_t *nodes, json_t *devices, json_t *jobs, const struct hv_back *disk,
 		      struct err *reterr)
 {
 	_cleanup_free_ char *top = top_node(nodes, disk->overlay), *base = top_node(nodes, disk->image);
 	_cleanup_free_ char *job = top ? job_name(top) : NULL;
+	json_t *found;
+	int r = 0;
 
 	if (!top)
 		return 0;
-	if (!find_by(jobs, "id", job)) {
-		int r;
-
+	found = find_by(jobs, "id", job);
+	if (found && has_failed(found)) {
+		r = job_command(b, "job-dismiss", job, reterr);
+		found = NULL;
+	}
+	if (!r && !found) {
 		if (!is_attached(devices, top))
 			return 0;
-		if (!base) /* without a base QEMU would commit into the lowest image */
-			return err_full(reterr, ERR_BACKEND, -EPROTO, b->call->name, disk->image, NULL,
-					"QEMU does not have the image '%s' open, on which a disk was", disk->image);
-		r = lv_monitor(b->call, json_pack("{s:s, s:{s:s, s:s, s:s, s:b}}", "execute", "block-commit",
-						  "arguments", "job-id", job, "device", top, "base-node", base,
-						  "auto-dismiss", 0), -1, NULL, reterr);
-		if (r < 0)
-			return r;
+		r = start_commit(b, job, top, base, disk, reterr);
 	}
-	strv_push(&b->jobs, TAKE_PTR(job));
-	return 0;
+	if (!r)
+		strv_push(&b->jobs, TAKE_PTR(job));
+	return r;
 }
 
 static int begin_all(struct back *b, const struct hv_back *disks, size_t n, struct err *reterr)
@@ -164,14 +186,15 @@ static int await_job(const struct back *b, const char *job, const char *status, 
 			return err_set(reterr, ERR_BACKEND, -EIO,
 				       "QEMU could not put a disk of domain \"%s\" back on its old image: %s",
 				       b->call->name, found ? monitor_text(found, "error") : "its job is gone");
-		if (strcmp(monitor_text(found, "status"), status) == 0 ||
-		    strcmp(monitor_text(found, "status"), "concluded") == 0)
+		if (strcmp(monitor_text(found, "status"), status) == 0 || is_concluded(found))
 			return 0;
 		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
 	}
 }
 
-/* Lets all disks change over; the guest is paused, so that none is ahead. */
+/* Lets all disks change over; the guest is paused, so that none is ahead. The jobs
+ * stay, concluded, until lv_forget_image(): if we die before it is on record that the
+ * disks went back, they are what tells it. */
 static int complete_all(const struct back *b, struct err *reterr)
 {
 	int r = 0;
@@ -182,20 +205,51 @@ static int complete_all(const struct back *b, struct err *reterr)
 		ignore_result(job_command(b, "job-complete", *job, &done));
 		r = await_job(b, *job, "concluded", reterr);
 	}
-	for (char **job = b->jobs; !r && *job; job++)
-		r = job_command(b, "job-dismiss", *job, reterr);
 	return r;
 }
 
-/* A commit that fails leaves its disk on the overlay: no harm, but the jobs must go. */
+/* 1 if a disk is back on its old image, or if that cannot be told. */
+static int some_went_back(const struct back *b)
+{
+	_cleanup_json_ json_t *jobs = NULL;
+	_cleanup_err_ struct err ignored = ERR_INIT;
+
+	if (monitor_list(b->call, json_pack("{s:s}", "execute", "query-jobs"), &jobs, &ignored) < 0)
+		return 1;
+	for (char **job = b->jobs; *job; job++) {
+		json_t *found = find_by(jobs, "id", *job);
+
+		if (found && is_concluded(found) && !has_failed(found))
+			return 1;
+	}
+	return 0;
+}
+
+/* A commit that ends early leaves its disk on the overlay: no harm. One that has
+ * concluded refuses, and stays. */
 static void cancel_all(const struct back *b)
 {
 	for (char **job = b->jobs; job && *job; job++) {
 		_cleanup_err_ struct err ignored = ERR_INIT;
 
-		if (job_command(b, "job-cancel", *job, &ignored) < 0)
-			ignore_result(job_command(b, "job-dismiss", *job, &ignored));
+		ignore_result(job_command(b, "job-cancel", *job, &ignored));
 	}
+}
+
+/* With all commits ready: the guest stops, and all disks go back at one instant. If
+ * only some could, the guest has to stay paused, or they would be of two instants. */
+static int change_over(const struct back *b, struct hv *hv, const struct guid *vm, struct err *reterr)
+{
+	int ran = lv_is_state(b->call, HV_RUNNING), r = lv_suspend(hv, vm, reterr);
+
+	if (!r)
+		r = complete_all(b, reterr);
+	if (r < 0 && !some_went_back(b)) {
+		cancel_all(b);
+		if (ran)
+			ignore_result(lv_resume(hv, vm, NULL));
+	}
+	return r;
 }
 
 int lv_take_back(struct hv *hv, const struct guid *vm, const struct hv_back *disks, size_t n, struct err *reterr)
@@ -213,13 +267,10 @@ int lv_take_back(struct hv *hv, const struct guid *vm, const struct hv_back *dis
 	jobs = b.jobs;
 	for (char **job = jobs; !r && job && *job; job++)
 		r = await_job(&b, *job, "ready", reterr);
-	if (!r && jobs) {
-		r = lv_suspend(hv, vm, reterr);
-		if (!r)
-			r = complete_all(&b, reterr);
-	}
 	if (r < 0)
 		cancel_all(&b);
+	else if (jobs)
+		r = change_over(&b, hv, vm, reterr);
 	return r < 0 ? r : jobs != NULL;
 }
 
@@ -229,6 +280,16 @@ static int remove_node(struct lv_call *call, const char *node, struct err *reter
 {
 	return lv_monitor(call, json_pack("{s:s, s:{s:s}}", "execute", "blockdev-del", "arguments", "node-name",
 					  node), -1, NULL, reterr);
+}
+
+/* Of a taking back that is on record by now; there need not be one. */
+static void dismiss_job(struct lv_call *call, const char *node)
+{
+	_cleanup_free_ char *job = job_name(node);
+	_cleanup_err_ struct err ignored = ERR_INIT;
+	struct back b = { .call = call };
+
+	ignore_result(job_command(&b, "job-dismiss", job, &ignored));
 }
 
 int lv_forget_image(struct hv *hv, const struct guid *vm, const char *path, struct err *reterr)
@@ -248,6 +309,7 @@ int lv_forget_image(struct hv *hv, const struct guid *vm, const char *path, stru
 	if (!storage)
 		return 0;
 	format = format_node(nodes, storage);
+	dismiss_job(&call, format);
 	if (strcmp(format, storage) != 0)
 		r = remove_node(&call, format, reterr);
 	return r < 0 ? r : remove_node(&call, storage, reterr);

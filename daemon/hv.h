@@ -192,8 +192,10 @@ void hv_on_event(struct hv *hv, hv_event_fn fn, void *arg);
 /* After a libvirt died between the emulator's switch of disks and its own note of
  * it: the emulator is on the overlays, libvirt names the images below. Commits the
  * overlays into those while the guest runs, then pauses it and goes back to them, all
- * disks at one instant; the guest stays paused. Returns 1 if it did, 0 if the emulator
- * uses none of the overlays, or negative errno (the guest runs on, on the overlays). */
+ * disks at one instant; the guest stays paused. Called again it says the same, until
+ * hv_forget_image() of the overlays: by then what it did must be on record. Returns 1
+ * if it did, 0 if the emulator uses none of the overlays, or negative errno: the guest
+ * runs on, on the overlays, or stays paused where only some of the disks are back. */
 _must_check_ int hv_take_back(struct hv *hv, const struct guid *vm, const struct hv_back *disks, size_t n,
 			      struct err *reterr);
 

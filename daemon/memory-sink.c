@@ -118,7 +118,7 @@ static int start(struct memory_sink *s, const char *path, const struct guid *gui
 		 const struct savestate_chain *parents, struct err *reterr)
 {
 	_cleanup_free_ char *vsv = xasprintf("%s.vsv", path), *bin = xasprintf("%s.bin", path);
-	struct split_opts opts = { .vsv = vsv, .bin = bin, .guid = *guid };
+	struct split_opts opts = { .vsv = vsv, .bin = bin, .guid = *guid, .write_behind = 1 };
 	int r;
 
 	if (parents) {

@@ -35,6 +35,9 @@ _must_check_ int out_file_write(const struct out_file *out, const void *data, si
  * (reflink): what is written afterwards goes elsewhere. Returns 1 if it did, 0 if it cannot. */
 int out_file_clone(const struct out_file *out, int fd);
 
+/* Lets the disk begin with what was written so far; a hint, nothing is waited for. */
+void out_file_hurry(const struct out_file *out);
+
 /* Makes what was written durable. Returns 0 or negative errno. */
 _must_check_ int out_file_sync(const struct out_file *out, struct err *reterr);
 

@@ -67,6 +67,7 @@ struct split {
 	int failed;                /* 0 or the negative errno of the first failure */
 	char *vsv_path, *bin_path;
 	uint64_t max_ram, stream_bytes;
+	int write_behind;
 	struct vsv_info info;
 	struct vsv_writer *vsv;
 	struct sink *sink;         /* NULL until the memory begins */

@@ -78,8 +78,8 @@ int split_start_ram(struct split *s, struct err *reterr)
 	place_blocks(&s->info);
 	if (s->parents)
 		chain_bind(s->parents, s->info.blocks, s->info.n_blocks);
-	r = sink_new(s->bin_path, &s->info, s->parents, s->parent_bin, &s->sink, reterr);
-	if (r >= 0 && sink_is_clone(s->sink))
+	r = sink_new(s->bin_path, &s->info, s->parents, s->write_behind, &s->sink, reterr);
+	if (r >= 0 && s->parent_bin && sink_clone(s->sink, s->parent_bin))
 		s->info.parent = (struct guid){ "" };
 	return r;
 }
@@ -290,6 +290,7 @@ int split_new(const struct split_opts *opts, struct split **ret_split, struct er
 	s->vsv_path = xstrdup(opts->vsv);
 	s->bin_path = xstrdup(opts->bin);
 	s->max_ram = opts->max_ram && opts->max_ram < VSV_MAX_RAM ? opts->max_ram : VSV_MAX_RAM;
+	s->write_behind = opts->write_behind;
 	s->info.guid = opts->guid;
 	s->info.last_block = VSV_NO_BLOCK;
 	s->head_need = IMAGE_HEADER_SIZE;

@@ -29,6 +29,9 @@ struct split_opts {
 	 * this one stands alone, too. */
 	const struct save_files *parents;
 	size_t n_parents;
+	/* 1: the disk begins early with .bin, so that less is left to wait for at the end;
+	 * 0: reading the stream comes first (a guest may wait for that) */
+	int write_behind;
 	uint64_t max_ram;      /* refuse streams with more bytes of RAM; 0: VSV_MAX_RAM */
 };
 

@@ -241,7 +241,7 @@ static void without_room_the_guest_is_not_touched(void **state)
 	assert_int_equal(umount(dir), 0);
 	assert_int_equal(r, -ENOSPC);
 	assert_int_equal(failed.kind, ERR_REFUSED);
-	assert_non_null(strstr(failed.message, "80 MiB")); /* RAM, and what is not RAM */
+	assert_non_null(strstr(failed.message, "48 MiB")); /* RAM, and what is not RAM */
 	assert_non_null(strstr(failed.message, "32 MiB"));
 	assert_put_right(rig->hv, *state);
 }

@@ -128,12 +128,14 @@ static void an_emulator_goes_back_to_the_images_below(void **state)
 	run((const char *const[]){ "qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", b1, b2, NULL });
 	MUST(hv_snapshot(rig->hv, &guest, &two, &err));
 	await_ticks(dir, serial_size(dir), 3, NULL, NULL);
-	assert_int_equal(hv_take_back(rig->hv, &guest, back, 2, NULL), 1);
+	for (int again = 0; again < 2; again++) /* as after a death before it was on record */
+		assert_int_equal(hv_take_back(rig->hv, &guest, back, 2, NULL), 1);
 	assert_state(HV_PAUSED);
 	for (int twice = 0; twice < 2; twice++) {
 		MUST(hv_forget_image(rig->hv, &guest, a2, &err));
 		MUST(hv_forget_image(rig->hv, &guest, b2, &err));
 	}
+	assert_int_equal(hv_take_back(rig->hv, &guest, back, 2, NULL), 0);
 	assert_true(hv_forget_image(rig->hv, &guest, a1, NULL) < 0); /* in use */
 	assert_int_equal(unlink(a2), 0);
 	assert_int_equal(unlink(b2), 0);

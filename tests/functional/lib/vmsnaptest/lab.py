@@ -15,7 +15,7 @@ DOMAIN = """<domain type='qemu'>
   <vcpu>1</vcpu>
   {head}
   <devices>
-    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <emulator>{emulator}</emulator>
     {disks}
     <controller type='usb' model='none'/>
     <serial type='file'><source path='{log}' append='on'/></serial>
@@ -25,6 +25,7 @@ DOMAIN = """<domain type='qemu'>
 </domain>
 """
 BIOS = "<os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>"
+EMULATOR = os.environ.get("VMSNAP_TEST_EMULATOR", "/usr/bin/qemu-system-x86_64")  # another version of QEMU
 DISK = """<disk type='{kind}' device='disk'><driver name='qemu' type='{format}'/><source {attribute}='{path}'/>
     <target dev='{target}' bus='virtio'/><boot order='{order}'/></disk>"""
 
@@ -79,8 +80,8 @@ class Lab:
             block = bool(kind)
             rows.append(DISK.format(kind="block" if block else "file", attribute="dev" if block else "file",
                                     path=path, format=image_format, target=f"vd{chr(96 + order)}", order=order))
-        return DOMAIN.format(name=PREFIX + name, memory=memory, head=head, disks="\n    ".join(rows),
-                             log=log or self.path(f"{name}.log"), devices=devices)
+        return DOMAIN.format(name=PREFIX + name, emulator=EMULATOR, memory=memory, head=head,
+                             disks="\n    ".join(rows), log=log or self.path(f"{name}.log"), devices=devices)
 
     def define(self, xml):
         """Defines a domain the way an admin would, past vmsnap."""

@@ -2,7 +2,8 @@
 """The serial line of a test guest, read from the file that QEMU appends it to.
 
 A line that was torn by a restore (half of the old machine, half of the new) matches nothing
-and is passed over; a whole line with "!" is never passed over."""
+and is passed over; a whole one that follows half a line of the old machine counts. A whole
+line with "!" is never passed over."""
 import os
 import re
 from typing import NamedTuple, Optional
@@ -10,9 +11,9 @@ from typing import NamedTuple, Optional
 from .wait import until
 
 NUMBER = r"([0-9A-F]{8})"
-TICK = re.compile(rf"T={NUMBER} D={NUMBER} (?:E={NUMBER} )?([=!])")
-BOOT = re.compile(rf"BOOT D={NUMBER} (?:E={NUMBER} )?")
-EFI_TICK = re.compile(rf"T={NUMBER} N={NUMBER}((?: D={NUMBER})+)(?: P={NUMBER} R={NUMBER}/{NUMBER})? ;")
+TICK = re.compile(rf"T={NUMBER} D={NUMBER} (?:E={NUMBER} )?([=!])$")
+BOOT = re.compile(rf"BOOT D={NUMBER} (?:E={NUMBER} )?$")
+EFI_TICK = re.compile(rf"T={NUMBER} N={NUMBER}((?: D={NUMBER})+)(?: P={NUMBER} R={NUMBER}/{NUMBER})? ;$")
 
 
 class Line(NamedTuple):
@@ -34,19 +35,19 @@ def _number(text):
 def parse(text):
     """The Line in a text, or None."""
     text = text.rstrip("\r\n")
-    m = TICK.fullmatch(text)
+    m = TICK.search(text)
     if m:
         disks = tuple(_number(d) for d in m.group(2, 3) if d)
         return Line("tick", _number(m.group(1)), disks, m.group(4) == "=")
-    m = BOOT.fullmatch(text)
+    m = BOOT.search(text)
     if m:
         return Line("boot", None, tuple(_number(d) for d in m.group(1, 2) if d), True)
-    m = EFI_TICK.fullmatch(text)
+    m = EFI_TICK.search(text)
     if m:
         disks = tuple(int(d, 16) for d in re.findall(rf"D={NUMBER}", m.group(3)))
         rest = [_number(g) for g in m.group(5, 6, 7)]
         return Line("efi", _number(m.group(1)), disks, True, _number(m.group(2)), *rest)
-    return Line("boot", None, (), True) if text == "GO" else None
+    return Line("boot", None, (), True) if text.endswith("GO") else None
 
 
 def check_ticks(lines):
