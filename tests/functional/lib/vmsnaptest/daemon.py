@@ -37,7 +37,7 @@ class Daemon:
         self.socket = os.path.join(base, "d.sock")
         self.log_path = os.path.join(base, "vmsnapd.log")
         self.process = None
-        self.options = []  # further ones
+        self.options = []  # further words of its command line, from the next start on
         self.valgrind = shlex.split(os.environ.get("VMSNAPD_WRAPPER", ""))  # for example valgrind
 
     def command(self, *args):
