@@ -57,14 +57,14 @@ int out_file_write(const struct out_file *out, const void *data, size_t len, uin
 	return 0;
 }
 
-void out_file_hurry(const struct out_file *out)
-{
-	ignore_result(sync_file_range(out->fd, 0, 0, SYNC_FILE_RANGE_WRITE));
-}
-
 int out_file_clone(const struct out_file *out, int fd)
 {
 	return ioctl(out->fd, FICLONE, fd) == 0;
+}
+
+void out_file_hurry(const struct out_file *out)
+{
+	ignore_result(sync_file_range(out->fd, 0, 0, SYNC_FILE_RANGE_WRITE));
 }
 
 int out_file_sync(const struct out_file *out, struct err *reterr)

@@ -31,12 +31,12 @@ _must_check_ int out_file_open_hidden(struct out_file *out, const char *path, st
 _must_check_ int out_file_write(const struct out_file *out, const void *data, size_t len, uint64_t offset,
 				struct err *reterr);
 
-/* Lets the disk begin with what was written so far; a hint, nothing is waited for. */
-void out_file_hurry(const struct out_file *out);
-
 /* Makes an empty one share all blocks of the file at fd (*borrowed*), where the file system can
  * (reflink): what is written afterwards goes elsewhere. Returns 1 if it did, 0 if it cannot. */
 int out_file_clone(const struct out_file *out, int fd);
+
+/* Lets the disk begin with what was written so far; a hint, nothing is waited for. */
+void out_file_hurry(const struct out_file *out);
 
 /* Makes what was written durable. Returns 0 or negative errno. */
 _must_check_ int out_file_sync(const struct out_file *out, struct err *reterr);

@@ -93,9 +93,9 @@ static int same_layout(const struct vsv_info *a, const struct vsv_info *b)
 	return 1;
 }
 
-/* Begins as a reflink of the parent's file, if that can be: all that is in it is there from
- * the first moment on. Whatever stands in the way, it begins empty. */
-static void try_clone(struct sink *sink, const char *whole_bin)
+/* All that is in the parent's file is there from the first moment on. Whatever stands in the
+ * way, it begins empty. */
+int sink_clone(struct sink *sink, const char *whole_bin)
 {
 	const struct vsv *parent = chain_vsv(sink->parents, 0);
 	uint64_t pages = vsv_pages(sink->info);
@@ -103,11 +103,11 @@ static void try_clone(struct sink *sink, const char *whole_bin)
 	struct stat st;
 
 	if (!guid_is_none(&vsv_info(parent)->parent) || !same_layout(vsv_info(parent), sink->info))
-		return;
+		return 0;
 	fd = open(whole_bin, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != sink->info->bin_size ||
 	    !out_file_clone(&sink->bin, fd))
-		return;
+		return 0;
 	sink->changed = xcalloc(pages / 8 + 1, 1);
 	for (uint64_t page = 0; page < pages; page += CHAIN_WINDOW) {
 		size_t n = pages - page < CHAIN_WINDOW ? (size_t)(pages - page) : CHAIN_WINDOW;
@@ -118,19 +118,10 @@ static void try_clone(struct sink *sink, const char *whole_bin)
 			if (states[i] == PAGE_DATA)
 				set_bit(sink->written, page + i);
 	}
+	return 1;
 }
 
-int sink_is_clone(const struct sink *sink)
-{
-	return sink->changed != NULL;
-}
-
-void sink_write_behind(struct sink *sink)
-{
-	sink->write_behind = 1;
-}
-
-int sink_new(const char *path, const struct vsv_info *info, const struct chain *parents, const char *whole_bin,
+int sink_new(const char *path, const struct vsv_info *info, const struct chain *parents, int write_behind,
 	     struct sink **ret_sink, struct err *reterr)
 {
 	_cleanup_(sink_freep) struct sink *sink = xcalloc(1, sizeof(*sink));
@@ -141,6 +132,7 @@ int sink_new(const char *path, const struct vsv_info *info, const struct chain *
 	sink->scratch = (struct out_file)OUT_FILE_INIT;
 	sink->info = info;
 	sink->parents = parents;
+	sink->write_behind = write_behind;
 	sink->states = xcalloc(pages / 4 + 1, 1);
 	sink->written = xcalloc(pages / 8 + 1, 1);
 	sink->buf = xreallocarray(NULL, CHAIN_WINDOW, VSV_PAGE);
@@ -149,8 +141,6 @@ int sink_new(const char *path, const struct vsv_info *info, const struct chain *
 		r = open_scratch(sink, path, reterr);
 	if (r < 0)
 		return r;
-	if (parents && whole_bin)
-		try_clone(sink, whole_bin);
 	*ret_sink = TAKE_PTR(sink);
 	return 0;
 }

@@ -12,19 +12,16 @@ struct sink;
 
 /* Starts with path (a file of that name appears when it is published) and the
  * blocks of info; scratch space goes into the same directory, without a name.
- * parents (may be NULL) is bound to the blocks; whole_bin (may be NULL) is the flat memory
- * file of the first of them, which stands alone: where the file system can, ours begins as
- * its reflink, and no page is left to the parents. All *borrowed*, whole_bin during the call. Gives ret_sink
+ * parents (may be NULL) is bound to the blocks; all *borrowed*. write_behind: the
+ * disk begins early, so that less is left to wait for at the end. Gives ret_sink
  * *owned*. Returns 0 or negative errno. */
 _must_check_ int sink_new(const char *path, const struct vsv_info *info, const struct chain *parents,
-			  const char *whole_bin, struct sink **ret_sink, struct err *reterr);
+			  int write_behind, struct sink **ret_sink, struct err *reterr);
 
-/* 1 if it began as a reflink: it will stand alone. */
-int sink_is_clone(const struct sink *sink);
-
-/* From now on the disk begins early with what is written, so that less is left to wait
- * for at the end. */
-void sink_write_behind(struct sink *sink);
+/* Makes a new one begin as a reflink of whole_bin (*borrowed*), the flat memory file of the
+ * first of the parents, where the file system can and that one stands alone: then no page is
+ * left to parents. Returns 1 if it does, 0 if it begins empty as before. */
+int sink_clone(struct sink *sink, const char *whole_bin);
 
 /* Frees it (*taken*, may be NULL); what was not published is removed. Returns NULL. */
 struct sink *sink_free(struct sink *sink);

@@ -78,11 +78,9 @@ int split_start_ram(struct split *s, struct err *reterr)
 	place_blocks(&s->info);
 	if (s->parents)
 		chain_bind(s->parents, s->info.blocks, s->info.n_blocks);
-	r = sink_new(s->bin_path, &s->info, s->parents, s->parent_bin, &s->sink, reterr);
-	if (r >= 0 && sink_is_clone(s->sink))
+	r = sink_new(s->bin_path, &s->info, s->parents, s->write_behind, &s->sink, reterr);
+	if (r >= 0 && s->parent_bin && sink_clone(s->sink, s->parent_bin))
 		s->info.parent = (struct guid){ "" };
-	if (r >= 0 && s->write_behind)
-		sink_write_behind(s->sink);
 	return r;
 }
 

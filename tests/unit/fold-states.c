@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Save states made by hand. */
-#include "tests/unit/fold-states.h"
+#include "tests/unit/stream-util.h"
 
 #include <xxhash.h>
 
-#include "tests/unit/stream-util.h"
+#include "tests/unit/fold-states.h"
 
 void fold_state_make(const struct save_files *files, const struct guid *guid, unsigned int instant,
 		     const struct save_files *parents, size_t n_parents)

@@ -96,7 +96,6 @@ static void test_there_and_back(void **state)
 	_cleanup_family_ struct family f = make_family(*state);
 
 	for (int i = 0; i < DEPTH; i++) {
-		_cleanup_free_ char *packed = packed_name(f.files[i].bin);
 		_cleanup_bytes_ struct bytes flat = slurp(f.files[i].bin), again = { 0 };
 		int64_t allocated = file_allocated(f.files[i].bin);
 

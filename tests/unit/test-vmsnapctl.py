@@ -160,6 +160,20 @@ class Output(unittest.TestCase):
                 ("CompareSaveStates", {"vm": "web01", "second": "y", "first": "x"}),
                 ("CompareSaveStates", {"vm": "web01", "first": "x"})])
 
+    def test_savestate_pack(self):
+        flat = {"form": "split", "path": "/store/a.vsv", "recordedBytes": 1, "checksum": "00112233445566aa",
+                "memoryPath": "/store/a.bin", "memoryBytes": 16 << 20, "memoryAllocatedBytes": 2 << 20}
+        packed = dict(flat, memoryPath="/store/a.binz", memoryPacked=True, memoryAllocatedBytes=1 << 20)
+        with Daemon(PackSaveState=Stream([{"job": JOB}, {"saveState": packed}]), GetSaveState={"saveState": packed},
+                    UnpackSaveState=Stream([{"saveState": flat}])) as d:
+            self.assertEqual(run(d, "savestate", "pack", "web01", "x")[1],
+                             "Memory of snapshot 'x' is packed: 1.0 MiB on disk\n")
+            self.assertRegex(run(d, "savestate", "info", "web01", "x")[1], r"(?m)^Packed: +yes$")
+            self.assertEqual(run(d, "savestate", "unpack", "web01", "x")[1],
+                             "Memory of snapshot 'x' is flat: 2.0 MiB on disk\n")
+            self.assertEqual([c[:2] for c in d.calls], [(method, {"vm": "web01", "snapshot": "x"}) for method in
+                                                        ("PackSaveState", "GetSaveState", "UnpackSaveState")])
+
     def test_names_do_not_steer_the_terminal(self):
         with Daemon(ListVMs={"vms": [dict(VM, name="\x1b[2Jevil\n")]}) as d:
             out = run(d, "vm", "list")[1]
