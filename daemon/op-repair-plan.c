@@ -162,7 +162,7 @@ int repair_plan(const struct vmdir *dir, const struct check_report *found, const
 
 	for (size_t i = 0; i < found->n && p.rows < MAX_ROWS; i++)
 		plan_one(&p, &found->finding[i]);
-	if (opts->accept && !opts->others && !p.accepted)
+	if (opts->accept && !p.accepted)
 		return err_full(reterr, ERR_INVALID, -EINVAL, NULL, opts->accept,
 				"'vmsnapctl check' names the sealed disks that are not what they were",
 				"'%s' is not a sealed disk that has changed since it was sealed", opts->accept);

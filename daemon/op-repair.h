@@ -15,7 +15,6 @@ struct index_vm;
 struct repair_options {
 	int dry_run;
 	const char *accept; /* absolute path of a sealed disk whose drift is accepted, or NULL */
-	int others;         /* 1: accept may be a disk of another VM */
 };
 
 /* Mends a VM that the job holds (with dry_run it need not). Adds what is done, or would

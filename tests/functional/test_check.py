@@ -10,7 +10,7 @@ import stat
 import subprocess
 
 import pytest
-from vmsnaptest.daemon import BUSY, FOUND, REFUSED, CtlError
+from vmsnaptest.daemon import BUSY, FOUND, REFUSED, USAGE, CtlError
 from vmsnaptest.lab import Lab
 
 # It is about files; the domain's side is looked at under both drivers at the end.
@@ -165,6 +165,15 @@ def stray(w):
     w.later.append(lambda: os.unlink(path))
 
 
+def unmade(w):
+    """The making of a VM died, and its record cannot be read."""
+    root = os.path.join(os.path.dirname(w.root), "unmade")
+    os.makedirs(os.path.join(root, "Virtual Machines"))
+    w.later.append(lambda: shutil.rmtree(root))
+    with open(os.path.join(root, "Virtual Machines", GUID + ".op"), "w") as file:
+        file.write("nothing\n")
+
+
 def unnamed_backing_format(w):
     with open(w.working, "rb") as file:
         at = file.read(4096).index(b"\xe2\x79\x2a\xca")
@@ -286,6 +295,7 @@ FAULTS = {
                           ["path-absolute"]),
     "two directories of one VM": (two_are_the_same, ["vm-twice"]),
     "something in the store": (stray, ["store"], []),
+    "VM that is not whole": (unmade, ["store"], []),
     "image missing": (lambda w: remove(w.sealed("b")), ["image-missing"]),
     "image in the middle missing": (lambda w: remove(w.sealed("a")), ["image-missing"]),
     "working disk is a directory": (image_is_directory, ["image-unreadable"]),
@@ -480,6 +490,9 @@ def test_accepting_a_drift(place):
         with pytest.raises(CtlError) as error:
             place.lab.ctl("repair", place.one.name, "--accept-drift", other)
         assert error.value.error == "InvalidArgument" and other in error.value.message
+    with pytest.raises(CtlError) as error:
+        place.lab.ctl("repair", "--accept-drift", sealed)
+    assert error.value.code == USAGE
     with pytest.raises(CtlError):
         place.one.apply("b")
     told = place.lab.ctl("repair", place.one.name, "--accept-drift", sealed, "--dry-run")

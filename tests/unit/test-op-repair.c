@@ -60,14 +60,19 @@ static int look(struct rig *rig, struct daemon *daemon, struct job *job, struct 
 static int mend(struct rig *rig, struct daemon *daemon, struct job *job, struct guid *ret_guid _unused_,
 		struct err *reterr)
 {
-	_cleanup_check_report_ struct check_report done = { 0 }, left = { 0 };
-	struct repair_options opts = { .accept = accept_path, .others = 1 };
+	_cleanup_check_report_ struct check_report done = { 0 }, left = { 0 }, found = { 0 };
+	struct check_options look_opts = { .own_job = job_id(job) };
+	struct repair_options opts = { 0 };
 	struct index_vm vm;
 	int r = catalog_find_vm(daemon->catalog, rig->dir->guid.s, &vm, reterr);
 
 	if (r < 0)
 		return r;
-	r = vm_repair(daemon, &vm, &opts, job, &done, &left, reterr);
+	r = check_vm(daemon, &vm, &look_opts, job, &found, reterr);
+	if (check_has(&found, CHECK_SEAL_DRIFT))
+		opts.accept = accept_path;
+	if (!r)
+		r = vm_repair(daemon, &vm, &opts, job, &done, &left, reterr);
 	index_vm_done(&vm);
 	return r;
 }
