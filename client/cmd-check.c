@@ -105,6 +105,10 @@ static int repair(struct ctl *ctl)
 	_cleanup_free_ char *accept = NULL;
 	json_t *params;
 
+	if (args_has(ctl->args, "accept-drift") && !args_word(ctl->args, 0)) {
+		err_set(&err, ERR_INVALID, -EINVAL, "--accept-drift needs the VM to be named");
+		return report_usage(&err);
+	}
 	if (args_path(ctl->args, "accept-drift", &accept, &err) < 0)
 		return report_usage(&err);
 	params = json_object();

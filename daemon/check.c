@@ -36,7 +36,7 @@ static char *other_job(const struct checking *c)
 
 /* Each operation writes and removes its record, which shows in the time of the directory. */
 struct instant {
-	struct timespec vms, config;
+	struct timespec vms, snaps, config;
 	ino_t ino;
 	enum hv_state state;
 };
@@ -44,11 +44,14 @@ struct instant {
 static struct instant look(const struct checking *c)
 {
 	_cleanup_free_ char *vms = vmdir_vms_dir(c->dir), *config = vmdir_config(c->dir);
+	_cleanup_free_ char *snaps = vmdir_snapshots_dir(c->dir);
 	struct instant now = { .state = HV_ABSENT };
 	struct stat st;
 
 	if (stat(vms, &st) == 0)
 		now.vms = st.st_mtim;
+	if (stat(snaps, &st) == 0)
+		now.snaps = st.st_mtim; /* a snapshot is renamed without a record */
 	if (stat(config, &st) == 0) {
 		now.config = st.st_mtim;
 		now.ino = st.st_ino;
@@ -65,7 +68,8 @@ static int same_time(struct timespec a, struct timespec b)
 
 static int same(const struct instant *a, const struct instant *b)
 {
-	return same_time(a->vms, b->vms) && same_time(a->config, b->config) && a->ino == b->ino && a->state == b->state;
+	return same_time(a->vms, b->vms) && same_time(a->snaps, b->snaps) && same_time(a->config, b->config) &&
+	       a->ino == b->ino && a->state == b->state;
 }
 
 /* What a dead daemon left: 1 if there is a record, which explains whatever else is wrong. */
@@ -191,6 +195,19 @@ static int is_expected(const char *name)
 	return strncmp(name, "index.sqlite", strlen("index.sqlite")) == 0 || strcmp(name, "lost+found") == 0;
 }
 
+/* A VM without a document of its own is listed nowhere: it is being made or removed, or somebody died at it. */
+static void judge_unmade(struct daemon *daemon, const struct store_list *list, struct check_report *rep)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		const struct store_entry *e = &list->entry[i];
+		_cleanup_free_ char *holder = jobs_holder(daemon->jobs, e->dir->guid.s);
+
+		if (!e->has_config && !holder)
+			check_add(rep, CHECK_STORE, e->dir->root,
+				  "'%s' holds a VM that is not whole: its making or removal was interrupted", e->dir->root);
+	}
+}
+
 int check_store(struct daemon *daemon, struct check_report *rep, struct err *reterr)
 {
 	const char *store = catalog_store(daemon->catalog);
@@ -198,7 +215,9 @@ int check_store(struct daemon *daemon, struct check_report *rep, struct err *ret
 	struct store_list list = { NULL, 0 };
 	int r = store_scan(store, &list, &problems, reterr);
 
-	store_list_done(&list); /* the VMs are looked at one by one */
+	if (r >= 0)
+		judge_unmade(daemon, &list, rep);
+	store_list_done(&list);
 	if (r >= 0)
 		r = dir_list(store, &names, reterr);
 	if (r < 0)

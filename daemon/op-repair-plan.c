@@ -134,18 +134,25 @@ static void plan_one(struct planning *p, const struct check_finding *f)
 	}
 }
 
-/* "Quarantine/2026-11-21T16:50:03Z", with a number where there is one of that second. */
-static void plan_quarantine(struct planning *p)
+/* "Quarantine/2026-11-21T16:50:03+00:00", with a number where there is one of that second. */
+static int plan_quarantine(struct planning *p, struct err *reterr)
 {
 	_cleanup_free_ char *above = path_join(p->dir->root, CHECK_QUARANTINE), *stamp = time_iso(time_now_usec());
 	_cleanup_free_ char *path = path_join(above, stamp), *stored = NULL;
+	struct stat st;
 
+	if (!intent_get(p->in, "quarantine.count"))
+		return 0;
+	if (lstat(above, &st) == 0 && !S_ISDIR(st.st_mode))
+		return err_full(reterr, ERR_REFUSED, -ENOTDIR, NULL, above, "Move it away",
+				"orphans cannot be moved into '%s', which is no directory", above);
 	for (int n = 2; path_exists(path) != 0 && n < 1000; n++) {
 		cleanup_free(&path);
 		path = xasprintf("%s/%s-%d", above, stamp, n);
 	}
 	stored = vmdir_store_path(p->dir, path);
 	intent_set(p->in, "quarantine.into", "%s", stored);
+	return 0;
 }
 
 int repair_plan(const struct vmdir *dir, const struct check_report *found, const struct repair_options *opts,
@@ -155,10 +162,9 @@ int repair_plan(const struct vmdir *dir, const struct check_report *found, const
 
 	for (size_t i = 0; i < found->n && p.rows < MAX_ROWS; i++)
 		plan_one(&p, &found->finding[i]);
-	plan_quarantine(&p);
-	if (opts->accept && !opts->others && !p.accepted)
+	if (opts->accept && !p.accepted)
 		return err_full(reterr, ERR_INVALID, -EINVAL, NULL, opts->accept,
 				"'vmsnapctl check' names the sealed disks that are not what they were",
 				"'%s' is not a sealed disk that has changed since it was sealed", opts->accept);
-	return 0;
+	return plan_quarantine(&p, reterr);
 }

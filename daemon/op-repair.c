@@ -164,15 +164,17 @@ static int quarantine_one(const struct op *op, const char *from, const char *int
 
 static int quarantine_run(struct op *op, struct err *reterr)
 {
-	_cleanup_free_ char *into = op_path(op, "quarantine.into");
-	int r = 0;
+	_cleanup_free_ char *into = op_path(op, "quarantine.into"), *above = into ? path_dirname(into) : NULL;
+	int r;
 
-	if (!into || op_int(op, "quarantine.count", 0) == 0)
+	if (!into)
 		return 0;
-	r = make_directories(op->m->dir->root, into, reterr);
-	if (!r && !repair_is_inside(op->m->dir, into))
-		return err_full(reterr, ERR_REFUSED, -EXDEV, NULL, into, "Make it a directory of its own",
-				"'%s' leads out of the VM directory", into);
+	r = dir_make(above, 0700, reterr);
+	if (!r && !repair_is_inside(op->m->dir, above))
+		return err_full(reterr, ERR_FAILED, -EXDEV, NULL, above, "Make it a directory of its own",
+				"'%s' leads out of the VM directory", above);
+	if (!r)
+		r = dir_make(into, 0700, reterr);
 	if (!r)
 		r = write_note(op, into, reterr);
 	for (int64_t i = 0; !r; i++) {

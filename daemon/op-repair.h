@@ -15,7 +15,6 @@ struct index_vm;
 struct repair_options {
 	int dry_run;
 	const char *accept; /* absolute path of a sealed disk whose drift is accepted, or NULL */
-	int others;         /* 1: accept may be a disk of another VM */
 };
 
 /* Mends a VM that the job holds (with dry_run it need not). Adds what is done, or would
@@ -24,7 +23,8 @@ _must_check_ int vm_repair(struct daemon *daemon, const struct index_vm *vm, con
 			   struct job *job, struct check_report *done, struct check_report *left, struct err *reterr);
 
 /* Chooses from what was found; adds what is done to done and its rows to the record.
- * Returns 0 or negative errno (ERR_INVALID: accept names no such disk). */
+ * Returns 0 or negative errno (ERR_INVALID: accept names no such disk;
+ * ERR_REFUSED: there is no place for orphans). */
 _must_check_ int repair_plan(const struct vmdir *dir, const struct check_report *found,
 			     const struct repair_options *opts, struct intent *in, struct check_report *done,
 			     struct err *reterr);

@@ -137,7 +137,7 @@ static void add_repairs(json_t *list, const struct index_vm *vm, const struct ch
 static int repair_one(struct request *req, struct job *job, const struct index_vm *vm, struct err *reterr)
 {
 	_cleanup_check_report_ struct check_report done = { 0 }, left = { 0 };
-	struct repair_options opts = { .dry_run = request_bool(req, "dryRun", 0), .others = !req->dir,
+	struct repair_options opts = { .dry_run = request_bool(req, "dryRun", 0),
 				       .accept = request_string(req, "acceptDrift") };
 	int r = claim(req, job, vm, opts.dry_run, &left, reterr);
 
@@ -158,8 +158,12 @@ static int repair_body(struct job *job, void *arg, struct err *reterr)
 	struct request *req = arg;
 	struct index_vm *vms = NULL;
 	size_t n = 0;
-	int r = find_vms(req, &vms, &n, reterr);
+	int r;
 
+	if (!req->dir && request_string(req, "acceptDrift"))
+		return err_set(reterr, ERR_INVALID, -EINVAL, "it is not said of which VM the disk '%s' is",
+			       request_string(req, "acceptDrift"));
+	r = find_vms(req, &vms, &n, reterr);
 	req->result = json_pack("{s:[], s:[], s:[]}", "vms", "repairs", "findings");
 	for (size_t i = 0; r >= 0 && i < n; i++)
 		r = repair_one(req, job, &vms[i], reterr);

@@ -40,7 +40,7 @@ static const struct check_rule rules[CHECK_IDS] = {
 	[CHECK_MEMORY_MISSING] = LEFT("memory-missing", ERROR, BACKUP, LOST),
 	[CHECK_NVRAM_MISSING] = LEFT("nvram-missing", ERROR, BACKUP, LOST),
 	[CHECK_TPM_MISSING] = LEFT("tpm-missing", ERROR, BACKUP, LOST),
-	[CHECK_FOREIGN_DIRECTORY] = LEFT("foreign-directory", ERROR, "Move the file into this VM's directory, or out of "
+	[CHECK_FOREIGN_DIRECTORY] = LEFT("foreign-directory", WARNING, "Move the file into this VM's directory, or out of "
 					 "the store", JUDGE),
 	[CHECK_PATH_ABSOLUTE] = LEFT("path-absolute", WARNING, "It breaks when the VM directory is moved or copied",
 				     "documents are changed by operations only"),

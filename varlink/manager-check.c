@@ -67,7 +67,7 @@ const struct vl_field vl_repair_vm_in[] = {
 	OPTIONAL("dryRun", VL_BOOL, "Only tell what would be done. Default: false."),
 	OPTIONAL("acceptDrift", VL_STRING, "Absolute path of a sealed disk that is not what it was: its present content is "
 					   "taken for right from now on. What derives from it may not fit it any more. "
-					   "Absent: such a disk is left alone."),
+					   "Only with a VM. Absent: such a disk is left alone."),
 	IN_NO_WAIT,
 	IN_CANCEL,
 	END,

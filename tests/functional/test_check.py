@@ -10,7 +10,7 @@ import stat
 import subprocess
 
 import pytest
-from vmsnaptest.daemon import FOUND, REFUSED, CtlError
+from vmsnaptest.daemon import BUSY, FOUND, REFUSED, USAGE, CtlError
 from vmsnaptest.lab import Lab
 
 # It is about files; the domain's side is looked at under both drivers at the end.
@@ -165,6 +165,15 @@ def stray(w):
     w.later.append(lambda: os.unlink(path))
 
 
+def unmade(w):
+    """The making of a VM died, and its record cannot be read."""
+    root = os.path.join(os.path.dirname(w.root), "unmade")
+    os.makedirs(os.path.join(root, "Virtual Machines"))
+    w.later.append(lambda: shutil.rmtree(root))
+    with open(os.path.join(root, "Virtual Machines", GUID + ".op"), "w") as file:
+        file.write("nothing\n")
+
+
 def unnamed_backing_format(w):
     with open(w.working, "rb") as file:
         at = file.read(4096).index(b"\xe2\x79\x2a\xca")
@@ -286,6 +295,7 @@ FAULTS = {
                           ["path-absolute"]),
     "two directories of one VM": (two_are_the_same, ["vm-twice"]),
     "something in the store": (stray, ["store"], []),
+    "VM that is not whole": (unmade, ["store"], []),
     "image missing": (lambda w: remove(w.sealed("b")), ["image-missing"]),
     "image in the middle missing": (lambda w: remove(w.sealed("a")), ["image-missing"]),
     "working disk is a directory": (image_is_directory, ["image-unreadable"]),
@@ -418,6 +428,158 @@ def test_fault(place, fault):
     check_found(place, words, fault[1])
     if words:
         check_repair(place, words, fault[1])
+
+
+@only_embed
+def test_hidden_images(place):
+    """Images that belong to no snapshot any more, but are needed: worth a word, no fault."""
+    os.unlink(place.doc("root").path)
+    os.rmdir(place.below("Snapshots", place.snaps["root"]))
+    place.edit(place.doc("a").path, "<parent_id[^<]*</parent_id>", "")
+    found, findings = place.check("--deep")
+    assert found == [] and [f["id"] for f in findings] == ["hidden"]
+    assert place.lab.daemon.run_ctl("check").returncode == 0
+    assert place.lab.ctl("repair", place.one.name)["repairs"] == []
+
+
+@only_embed
+def test_what_is_named_is_no_orphan(place):
+    """A file that a domain of somebody's, or another VM, needs stays where it is."""
+    iso, clone = place.write("tools & more.iso"), place.below("Snapshots", place.doc().guid, GUID + ".avhd")
+    shutil.copy(place.sealed("b"), clone)
+    place.edit(place.two.config().path, "</devices>", f"""<disk type='file' device='cdrom'>
+        <source file='{iso.replace("&", "&amp;")}'/><target dev='sdx'/><readonly/></disk></devices>""")
+    theirs = place.lab.path("theirs.qcow2")
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", clone, "-F", "qcow2", theirs], check=True)
+    place.edit(place.two.config().path, "</disks>", f"""<disk><format type="string">qcow2</format>
+        <pathname type="string">{theirs}</pathname><target type="string">vdz</target></disk></disks>""")
+    assert place.check() == ([], [])
+    assert place.lab.ctl("repair", place.one.name)["repairs"] == []
+    assert os.path.exists(iso) and os.path.exists(clone)
+
+
+@only_embed
+def test_links_lead_nowhere(place):
+    """What a symbolic link leads to outside is not touched by a repair."""
+    outside = place.lab.path("outside")
+    os.mkdir(outside, 0o755)
+    sealed = place.sealed("b")
+    os.rename(sealed, os.path.join(outside, "disk"))
+    os.symlink(os.path.join(outside, "disk"), sealed)
+    os.chmod(sealed, 0o644)
+    os.symlink(outside, place.below("Quarantine"))
+    place.write("notes")
+    with pytest.raises(CtlError) as error:
+        place.lab.ctl("repair", place.one.name)
+    assert error.value.error == "Refused" and place.below("Quarantine") in error.value.message
+    assert os.path.exists(place.below("notes")) and os.listdir(outside) == ["disk"]
+    assert stat.S_IMODE(os.stat(sealed).st_mode) == 0o644
+    os.unlink(place.below("Quarantine"))
+    shutil.rmtree(outside)
+
+
+@only_embed
+def test_accepting_a_drift(place):
+    """The seal of a disk that changed is recorded anew only if its name is said; what that means is told."""
+    sealed = place.sealed("b")
+    with open(sealed, "ab") as file:
+        file.write(b"\0" * 512)
+    left = place.lab.ctl("repair", place.one.name, codes=(FOUND,))
+    assert left["repairs"] == [] and "fit" in left["findings"][0]["reason"]
+    for other in (place.sealed("c"), place.working, "/nonexistent"):
+        with pytest.raises(CtlError) as error:
+            place.lab.ctl("repair", place.one.name, "--accept-drift", other)
+        assert error.value.error == "InvalidArgument" and other in error.value.message
+    with pytest.raises(CtlError) as error:
+        place.lab.ctl("repair", "--accept-drift", sealed)
+    assert error.value.code == USAGE
+    with pytest.raises(CtlError):
+        place.one.apply("b")
+    told = place.lab.ctl("repair", place.one.name, "--accept-drift", sealed, "--dry-run")
+    done = place.lab.ctl("repair", place.one.name, "--accept-drift", sealed)
+    assert done["repairs"] == told["repairs"] and [r["file"] for r in done["repairs"]] == [sealed]
+    assert sealed in done["job"]["warnings"][0]
+    assert place.check("--deep") == ([], [])
+    xml = place.lab.virsh("dumpxml", "--inactive", place.one.name)
+    place.later.append(lambda: place.lab.define(xml))
+    place.one.apply("b")
+
+
+@only_embed
+def test_all_at_once(place):
+    """Without a name all VMs are meant; with several faults each is found and mended."""
+    os.chmod(place.sealed("b"), 0o600)
+    os.chmod(place.state().path, 0o644)
+    place.write("notes")
+    assert place.check("--deep")[0] == ["document-mode", "orphan", "seal-mode"]
+    done = place.lab.ctl("repair")
+    assert sorted(r["id"] for r in done["repairs"]) == ["document-mode", "orphan", "seal-mode"]
+    assert sorted(done["vms"]) == sorted([place.one.name, place.two.name])
+    assert [f["id"] for f in done["findings"]] == ["quarantined"]
+    (note,) = [os.path.join(where, "WHENCE.txt") for where, _, names in os.walk(place.root) if "WHENCE.txt" in names]
+    with open(note) as file:
+        assert file.read().endswith("\n\nnotes\n")
+    shown = place.lab.daemon.run_ctl("repair", "--dry-run")
+    assert (shown.returncode, shown.stdout.splitlines()[-1]) == (0, "0 to repair, 0 left")
+
+
+def check_running(lab, machine):
+    """What the guest writes is not in the way, what is planted is found, and mending does not disturb it."""
+    first = machine.snapshot("first")["id"]
+    machine.serial.mark()
+    assert lab.ctl("check", machine.name)["findings"] == []
+    deep = lab.ctl("check", machine.name, "--deep")["findings"]
+    assert [(f["id"], f["severity"]) for f in deep] == [("image-unchecked", "info")]
+    assert deep[0]["file"] == machine.config().disks[0].path
+    os.chmod(machine.snapshot_config(first).disks[0].path, 0o600)
+    orphan = os.path.join(machine.root, "Snapshots", first, first + "_VARS.fd")
+    with open(orphan, "w") as file:
+        file.write("somebody's\n")
+    found = lab.ctl("check", machine.name, codes=(FOUND,))["findings"]
+    assert sorted(f["id"] for f in found) == ["orphan", "seal-mode"]
+    done = lab.ctl("repair", machine.name)
+    assert len(done["repairs"]) == 2 and not os.path.exists(orphan)
+    machine.serial.ticks(3)
+    machine.serial.undisturbed()
+    machine.snapshot("second")
+    shutil.rmtree(os.path.join(machine.root, "Quarantine"))
+
+
+def check_busy(lab, machine):
+    """A VM to which something is being done is told to be busy, and nothing else is said of it."""
+    job = lab.ctl("vm", "shutdown", machine.name, "--wait", "--no-wait")["job"]["id"]  # the guest does not listen
+    os.chmod(machine.config().path, 0o644)
+    found = lab.ctl("check", machine.name)["findings"]
+    assert [(f["id"], f["severity"]) for f in found] == [("busy", "info")]
+    with pytest.raises(CtlError) as error:
+        lab.ctl("repair", machine.name)
+    assert error.value.code == BUSY
+    left = lab.ctl("repair")
+    assert left["repairs"] == [] and [f["id"] for f in left["findings"]] == ["busy"]
+    lab.ctl("job", "cancel", job)
+    lab.daemon.run_ctl("job", "wait", job)
+    assert [r["id"] for r in lab.ctl("repair", machine.name)["repairs"]] == ["document-mode"]
+
+
+def check_definition(lab, machine):
+    """The domain is defined with another disk for its next start; undefined while it runs."""
+    xml = lab.virsh("dumpxml", "--inactive", machine.name)
+    lab.define(xml.replace(machine.config().disks[0].path, lab.images.boot))
+    found = lab.ctl("check", machine.name, codes=(FOUND,))["findings"]
+    assert [f["id"] for f in found] == ["domain-behind"]
+    lab.virsh("undefine", machine.name)
+    found = lab.ctl("check", machine.name, codes=(FOUND,))["findings"]
+    assert [f["id"] for f in found] == ["domain-transient"]
+    lab.define(xml)
+    assert lab.ctl("check", machine.name)["findings"] == []
+
+
+def test_running(lab):
+    """With a guest that runs, under each driver."""
+    machine = lab.machine(start=True)
+    check_running(lab, machine)
+    check_busy(lab, machine)
+    check_definition(lab, machine)
 
 
 def tree_of(root):

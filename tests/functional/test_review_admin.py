@@ -89,6 +89,7 @@ def test_damaged_nvram_copy(lab):
     with pytest.raises(CtlError) as failed:
         machine.apply(snapshot)
     assert failed.value.code == REFUSED and "_VARS.fd" in failed.value.message
+    lab.left = {"firmware-drift"}
     assert machine.config().disk_paths() == before and not lab.daemon.intents()
 
 
@@ -186,6 +187,7 @@ def test_delete_of_what_another_vm_rests_on(lab):
     with pytest.raises(CtlError) as refused:
         machine.vm("delete", "--yes")
     assert refused.value.code == REFUSED and PREFIX + "clone" in refused.value.message and os.path.exists(base)
+    lab.left = {"disk-shared", "foreign-directory"}
 
 
 def test_two_directories_with_one_vm(lab):
