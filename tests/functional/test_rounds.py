@@ -18,7 +18,7 @@ ROUNDS = int(os.environ.get("VMSNAP_ROUNDS", "2" if QUICK else "20"))
 MEMORY, TOUCH, MIB, PAGE = 40, 24, 1 << 20, 4096
 CASES = [(mode, vcpus, busy) for mode in ("background", "live", "paused") for vcpus in (1, 2) for busy in (False, True)]
 if QUICK:
-    CASES = [case for n, case in enumerate(CASES) if n % 4 in (0, 3)]  # each mode: idle with one vCPU, busy with two
+    CASES = CASES[3::4]  # each mode: busy, with two vCPUs
 
 
 def start(lab, vcpus, busy):
