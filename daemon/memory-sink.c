@@ -23,6 +23,7 @@
  * (the devices, and their description, are 100 KiB and more), so that libvirt has to wait for us. */
 #define PAUSE_PIPE_SIZE (1 << 14)
 #define BUFFER_SIZE (1 << 20)
+#define BREAK_MSEC 20
 
 struct memory_sink {
 	char *fifo;
@@ -39,6 +40,7 @@ struct memory_sink {
 	pthread_t thread;
 	int running;
 	int failed; /* by __atomic: read while the thread runs */
+	int broken; /* by __atomic: set while the thread runs */
 	int r;      /* the thread's, after it ended */
 	struct err err;
 };
@@ -101,6 +103,19 @@ static int take_some(struct memory_sink *s, void *buf)
 	return n > 0;
 }
 
+/* For a moment nobody reads: whoever writes gets EPIPE, and whoever would open the pipe
+ * just then waits that long. The thread alone has to do with the two ends while it runs. */
+static void break_pipe(struct memory_sink *s)
+{
+	if (s->r == 0)
+		s->r = err_set(&s->err, ERR_CANCELLED, -ECANCELED, "the memory is not wanted any more");
+	cleanup_close(&s->in);
+	cleanup_close(&s->keep);
+	nanosleep(&(struct timespec){ .tv_nsec = BREAK_MSEC * 1000000 }, NULL);
+	s->in = open(s->fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	s->keep = open(s->fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
 static void *reader_main(void *arg)
 {
 	struct memory_sink *s = arg;
@@ -108,8 +123,12 @@ static void *reader_main(void *arg)
 	struct pollfd fds[] = { { .fd = s->in, .events = POLLIN }, { .fd = s->stop, .events = POLLIN } };
 
 	while (!fds[1].revents) {
-		if (poll(fds, ARRAY_SIZE(fds), -1) > 0 && fds[0].revents)
-			ignore_result(take_some(s, buf));
+		if (poll(fds, ARRAY_SIZE(fds), -1) <= 0 || !fds[0].revents)
+			continue;
+		if (__atomic_load_n(&s->broken, __ATOMIC_ACQUIRE))
+			break_pipe(s);
+		fds[0].fd = s->in;
+		ignore_result(take_some(s, buf));
 	}
 	while (take_some(s, buf)) /* libvirt is done: what it wrote is in the pipe */
 		continue;
@@ -185,6 +204,11 @@ const char *memory_sink_path(const struct memory_sink *sink)
 int memory_sink_failed(struct memory_sink *sink)
 {
 	return __atomic_load_n(&sink->failed, __ATOMIC_ACQUIRE);
+}
+
+void memory_sink_break(struct memory_sink *sink)
+{
+	__atomic_store_n(&sink->broken, 1, __ATOMIC_RELEASE);
 }
 
 static void stop_reader(struct memory_sink *s)

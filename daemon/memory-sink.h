@@ -36,6 +36,11 @@ const char *memory_sink_path(const struct memory_sink *sink);
  * waits for libvirt should make it stop. */
 int memory_sink_failed(struct memory_sink *sink);
 
+/* The stream is not wanted any more: libvirt's writing fails from now on, whatever it is at.
+ * (QEMU hears of nothing else while it sends the last of the memory, which for a guest that
+ * stands still is all of it.) */
+void memory_sink_break(struct memory_sink *sink);
+
 /* libvirt's call has returned: takes what is still in the pipe, ends the thread and
  * removes the pipe. Returns 0, or what went wrong since memory_sink_open(). */
 _must_check_ int memory_sink_drain(struct memory_sink *sink, struct err *reterr);
