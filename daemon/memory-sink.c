@@ -14,11 +14,16 @@
 #include "common/alloc.h"
 #include "common/fileio.h"
 #include "daemon/pipe-guard.h"
+#include "savestate/image.h"
 #include "savestate/pace.h"
 #include "savestate/split.h"
 
 #define PIPE_SIZE (1 << 20)
+/* With something to be done in the guest's pause: much less than what follows the memory
+ * (the devices, and their description, are 100 KiB and more), so that libvirt has to wait for us. */
+#define PAUSE_PIPE_SIZE (1 << 14)
 #define BUFFER_SIZE (1 << 20)
+#define BREAK_MSEC 20
 
 struct memory_sink {
 	char *fifo;
@@ -27,9 +32,15 @@ struct memory_sink {
 	int in, keep, stop;
 	struct pipe_guard *guard; /* for the case that we die */
 	struct split *split;
+	int (*in_pause)(void *arg, struct err *reterr); /* NULL: nothing is to be done, or it was */
+	void *arg;
+	int paused;          /* in_pause was called */
+	uint64_t pipe_bytes; /* the pipe has room for */
+	uint64_t since;      /* bytes read since in_pause */
 	pthread_t thread;
 	int running;
 	int failed; /* by __atomic: read while the thread runs */
+	int broken; /* by __atomic: set while the thread runs */
 	int r;      /* the thread's, after it ended */
 	struct err err;
 };
@@ -65,9 +76,15 @@ static ssize_t read_some(int fd, void *buf, size_t len)
 
 static void take(struct memory_sink *s, const void *buf, size_t len)
 {
+	s->since += len;
 	if (s->r < 0)
 		return;
 	s->r = split_feed(s->split, buf, len, &s->err);
+	if (s->r == 0 && s->in_pause && !s->paused && split_guest_has_stopped(s->split)) {
+		s->paused = 1;
+		s->r = s->in_pause(s->arg, &s->err);
+		s->since = 0;
+	}
 	if (s->r < 0)
 		__atomic_store_n(&s->failed, 1, __ATOMIC_RELEASE);
 }
@@ -86,6 +103,19 @@ static int take_some(struct memory_sink *s, void *buf)
 	return n > 0;
 }
 
+/* For a moment nobody reads: whoever writes gets EPIPE, and whoever would open the pipe
+ * just then waits that long. The thread alone has to do with the two ends while it runs. */
+static void break_pipe(struct memory_sink *s)
+{
+	if (s->r == 0)
+		s->r = err_set(&s->err, ERR_CANCELLED, -ECANCELED, "the memory is not wanted any more");
+	cleanup_close(&s->in);
+	cleanup_close(&s->keep);
+	nanosleep(&(struct timespec){ .tv_nsec = BREAK_MSEC * 1000000 }, NULL);
+	s->in = open(s->fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	s->keep = open(s->fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
 static void *reader_main(void *arg)
 {
 	struct memory_sink *s = arg;
@@ -93,8 +123,12 @@ static void *reader_main(void *arg)
 	struct pollfd fds[] = { { .fd = s->in, .events = POLLIN }, { .fd = s->stop, .events = POLLIN } };
 
 	while (!fds[1].revents) {
-		if (poll(fds, ARRAY_SIZE(fds), -1) > 0 && fds[0].revents)
-			ignore_result(take_some(s, buf));
+		if (poll(fds, ARRAY_SIZE(fds), -1) <= 0 || !fds[0].revents)
+			continue;
+		if (__atomic_load_n(&s->broken, __ATOMIC_ACQUIRE))
+			break_pipe(s);
+		fds[0].fd = s->in;
+		ignore_result(take_some(s, buf));
 	}
 	while (take_some(s, buf)) /* libvirt is done: what it wrote is in the pipe */
 		continue;
@@ -115,22 +149,25 @@ static int open_pipe(struct memory_sink *s, struct err *reterr)
 	s->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->in < 0 || s->keep < 0 || s->stop < 0)
 		return err_file(reterr, -errno, s->fifo, "cannot open the pipe '%s'", s->fifo);
-	ignore_result(fcntl(s->in, F_SETPIPE_SZ, PIPE_SIZE)); /* a user's pipes may be full: slower, that is all */
+	/* a user's pipes may be full: slower, that is all */
+	ignore_result(fcntl(s->in, F_SETPIPE_SZ, s->in_pause ? PAUSE_PIPE_SIZE : PIPE_SIZE));
+	s->pipe_bytes = (uint64_t)fcntl(s->in, F_GETPIPE_SZ);
 	return 0;
 }
 
-static int start(struct memory_sink *s, const char *path, const struct guid *guid,
-		 const struct savestate_chain *parents, struct err *reterr)
+static int start(struct memory_sink *s, const struct memory_sink_opts *opts, struct err *reterr)
 {
-	_cleanup_free_ char *vsv = xasprintf("%s.vsv", path), *bin = xasprintf("%s.bin", path);
-	struct split_opts opts = { .vsv = vsv, .bin = bin, .guid = *guid, .write_behind = 1 };
+	_cleanup_free_ char *vsv = xasprintf("%s.vsv", opts->path), *bin = xasprintf("%s.bin", opts->path);
+	struct split_opts split = { .vsv = vsv, .bin = bin, .guid = opts->guid, .write_behind = 1 };
 	int r;
 
-	if (parents) {
-		opts.parents = parents->files;
-		opts.n_parents = parents->n;
+	if (opts->parents) {
+		split.parents = opts->parents->files;
+		split.n_parents = opts->parents->n;
 	}
-	r = split_new(&opts, &s->split, reterr);
+	s->in_pause = opts->in_pause;
+	s->arg = opts->arg;
+	r = split_new(&split, &s->split, reterr);
 	if (!r)
 		r = open_pipe(s, reterr);
 	if (!r)
@@ -144,15 +181,15 @@ static int start(struct memory_sink *s, const char *path, const struct guid *gui
 	return 0;
 }
 
-int memory_sink_open(const struct machine *m, const char *path, const struct guid *guid,
-		     const struct savestate_chain *parents, struct memory_sink **ret_sink, struct err *reterr)
+int memory_sink_open(const struct machine *m, const struct memory_sink_opts *opts, struct memory_sink **ret_sink,
+		     struct err *reterr)
 {
 	_cleanup_memory_sink_ struct memory_sink *s = xcalloc(1, sizeof(*s));
 	int r;
 
 	s->in = s->keep = s->stop = -1;
 	s->fifo = fifo_path(m->dir);
-	r = start(s, path, guid, parents, reterr);
+	r = start(s, opts, reterr);
 	if (r < 0)
 		return r;
 	*ret_sink = TAKE_PTR(s);
@@ -169,6 +206,11 @@ int memory_sink_failed(struct memory_sink *sink)
 	return __atomic_load_n(&sink->failed, __ATOMIC_ACQUIRE);
 }
 
+void memory_sink_break(struct memory_sink *sink)
+{
+	__atomic_store_n(&sink->broken, 1, __ATOMIC_RELEASE);
+}
+
 static void stop_reader(struct memory_sink *s)
 {
 	if (!s->running)
@@ -178,15 +220,32 @@ static void stop_reader(struct memory_sink *s)
 	s->running = 0;
 }
 
+/* What was done in the pause was done in it if libvirt still had to wait for us when we
+ * came back: more has come since than the pipe and the header that ends it all can have held. */
+static void check_pause(struct memory_sink *s)
+{
+	if (s->r < 0 || !s->in_pause || (s->paused && s->since > s->pipe_bytes + IMAGE_HEADER_SIZE))
+		return;
+	s->r = err_full(&s->err, ERR_BACKEND, -EPROTO, NULL, NULL, "Take the snapshot with --paused",
+			"the stream from QEMU does not show when the guest stood still, so that its firmware's state may "
+			"be of another instant than its memory");
+}
+
 int memory_sink_drain(struct memory_sink *sink, struct err *reterr)
 {
 	_cleanup_err_ struct err removed = ERR_INIT;
 
 	stop_reader(sink);
+	check_pause(sink);
 	if (file_remove(sink->fifo, &removed) < 0 && sink->r == 0)
 		sink->r = err_move(&sink->err, &removed);
 	pipe_guard_end(TAKE_PTR(sink->guard));
 	return sink->r < 0 ? err_move(reterr, &sink->err) : 0;
+}
+
+int memory_sink_replace(struct memory_sink *sink, const char *block, const char *path, struct err *reterr)
+{
+	return split_replace(sink->split, block, path, reterr);
 }
 
 int memory_sink_finish(struct memory_sink *sink, struct job *job, struct err *reterr)

@@ -13,13 +13,21 @@
 
 struct memory_sink;
 
-/* Makes the pipe in the VM's state directory and begins to read. The files are
- * named by path without its ending (".vsv" and ".bin" are added); guid is the save
- * state's, parents what it may build on (*borrowed* during the call, may be empty).
- * ret_sink *owned*. Returns 0 or negative errno. */
-_must_check_ int memory_sink_open(const struct machine *m, const char *path, const struct guid *guid,
-				  const struct savestate_chain *parents, struct memory_sink **ret_sink,
-				  struct err *reterr);
+/* What to make; *borrowed* during the call, but for arg. */
+struct memory_sink_opts {
+	const char *path;                      /* without its ending: ".vsv" and ".bin" are added */
+	struct guid guid;                      /* the save state's */
+	const struct savestate_chain *parents; /* what it may build on; may be NULL */
+	/* May be NULL: called once, in another thread, while a guest that ran stands still at
+	 * the end of the stream, and libvirt cannot go on. Returns 0 or negative errno. */
+	int (*in_pause)(void *arg, struct err *reterr);
+	void *arg;
+};
+
+/* Makes the pipe in the VM's state directory and begins to read. ret_sink *owned*. Returns 0
+ * or negative errno. */
+_must_check_ int memory_sink_open(const struct machine *m, const struct memory_sink_opts *opts,
+				  struct memory_sink **ret_sink, struct err *reterr);
 
 /* Where libvirt is to write; *borrowed* as long as the sink. */
 const char *memory_sink_path(const struct memory_sink *sink);
@@ -28,9 +36,18 @@ const char *memory_sink_path(const struct memory_sink *sink);
  * waits for libvirt should make it stop. */
 int memory_sink_failed(struct memory_sink *sink);
 
+/* The stream is not wanted any more: libvirt's writing fails from now on, whatever it is at.
+ * (QEMU hears of nothing else while it sends the last of the memory, which for a guest that
+ * stands still is all of it.) */
+void memory_sink_break(struct memory_sink *sink);
+
 /* libvirt's call has returned: takes what is still in the pipe, ends the thread and
  * removes the pipe. Returns 0, or what went wrong since memory_sink_open(). */
 _must_check_ int memory_sink_drain(struct memory_sink *sink, struct err *reterr);
+
+/* After memory_sink_drain(): as split_replace(). */
+_must_check_ int memory_sink_replace(struct memory_sink *sink, const char *block, const char *path,
+				     struct err *reterr);
 
 /* After memory_sink_drain(): makes the files whole and durable under their names;
  * job hears of a stream that could not be split. Returns 0 or negative errno. */

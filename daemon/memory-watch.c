@@ -85,8 +85,11 @@ static void *watch_main(void *arg)
 				make_converge(w, &progress);
 		}
 		if (!w->aborted && (job_cancelled(w->job) || (w->sink && memory_sink_failed(w->sink)) ||
-				    (w->converge && w->converge->gave_up)))
+				    (w->converge && w->converge->gave_up))) {
+			if (w->sink)
+				memory_sink_break(w->sink);
 			w->aborted = hv_abort_job(hv, vm, NULL) == 0;
+		}
 	}
 	return NULL;
 }

@@ -73,18 +73,43 @@ static int live_disks(struct op *op, struct hv_switch *ret_list, size_t *ret_n, 
 	return 0;
 }
 
+/* ---- firmware */
+
+/* The flash of a UEFI guest: what QEMU's stream holds of it is of another instant, the
+ * copy made in the pause is right. Source: QEMU does not track writes to pflash, and a
+ * live stream is no better. */
+#define FLASH_BLOCK "system.flash1"
+
+static int in_pause(void *arg, struct err *reterr)
+{
+	struct op *op = arg;
+	struct guid snap = op_guid(op, "snapshot");
+
+	return firmware_copy(op->m, &snap, reterr);
+}
+
+/* 1 if firmware state is copied while QEMU has stopped the guest for the end of its stream. */
+static int copies_at_end(const struct op *op)
+{
+	return capture_mode_is(op, "live") && firmware_present(op->m->cfg);
+}
+
+/* ---- by libvirt */
+
 /* Where libvirt is to write the memory: ret_sink *owned*, NULL for a disk-only one. */
 static int open_sink(struct op *op, struct memory_sink **ret_sink, struct err *reterr)
 {
 	_cleanup_savestate_chain_ struct savestate_chain parents = { 0 };
 	_cleanup_free_ char *path = capture_file(op, "");
-	struct guid snap = op_guid(op, "snapshot");
+	struct memory_sink_opts opts = { .path = path, .guid = op_guid(op, "snapshot"), .parents = &parents, .arg = op };
 
 	*ret_sink = NULL;
 	if (!capture_has_memory(op))
 		return 0;
 	memory_parents(op->m, &parents);
-	return memory_sink_open(op->m, path, &snap, &parents, ret_sink, reterr);
+	if (copies_at_end(op))
+		opts.in_pause = in_pause;
+	return memory_sink_open(op->m, &opts, ret_sink, reterr);
 }
 
 /* What the sink has to say is the cause of what libvirt says. */
@@ -205,7 +230,7 @@ static int capture_instant(struct op *op, struct memory_sink *sink, struct err *
 
 	if (ours)
 		r = hv_suspend(op->daemon->hv, &op->m->dir->guid, reterr);
-	if (!r)
+	if (!r && !copies_at_end(op))
 		r = firmware_copy(op->m, &snap, reterr);
 	if (!r)
 		r = take(op, sink, reterr);
@@ -224,26 +249,18 @@ static int capture_instant(struct op *op, struct memory_sink *sink, struct err *
 static int capture_by_libvirt(struct op *op, struct err *reterr)
 {
 	_cleanup_memory_sink_ struct memory_sink *sink = NULL;
+	struct guid snap = op_guid(op, "snapshot");
+	_cleanup_free_ char *nvram = firmware_nvram_copy(op->m, &snap);
 	int r = open_sink(op, &sink, reterr);
 
 	if (!r)
 		r = capture_instant(op, sink, reterr);
+	if (!r && op->m->cfg->nvram.live && copies_at_end(op))
+		r = memory_sink_replace(sink, FLASH_BLOCK, nvram, reterr);
 	return r < 0 || !sink ? r : memory_sink_finish(sink, op->job, reterr);
 }
 
 /* ---- in the background */
-
-/* The flash of a UEFI guest: what QEMU's stream holds of it is of another instant, the
- * copy made in the pause is right. Source: QEMU does not track writes to pflash. */
-#define FLASH_BLOCK "system.flash1"
-
-static int in_pause(void *arg, struct err *reterr)
-{
-	struct op *op = arg;
-	struct guid snap = op_guid(op, "snapshot");
-
-	return firmware_copy(op->m, &snap, reterr);
-}
 
 static int background_progress(void *arg, int64_t done, int64_t total)
 {

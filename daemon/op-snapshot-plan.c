@@ -42,17 +42,10 @@ static int refuse_mode(const struct machine *m, const char *mode, const char *wh
 			why);
 }
 
-/* Why a running guest must stand still where QEMU does not take its memory in the
- * background, or NULL. */
-static const char *needs_pause(const struct machine *m)
+/* 1 if the guest runs while its memory is taken. */
+static int runs_on(const char *mode)
 {
-	if (m->state == HV_PAUSED)
-		return "the guest is paused";
-	if (m->cfg->nvram.live)
-		return "UEFI variables would not be of the same instant as the memory";
-	if (m->cfg->tpm.live)
-		return "the TPM's state is copied in the same pause";
-	return NULL;
+	return strcmp(mode, "background") == 0 || strcmp(mode, "live") == 0;
 }
 
 /* Why it cannot be taken in the background, *owned*, or NULL. */
@@ -72,11 +65,11 @@ static int insists(const struct snapshot_spec *spec, const char *mode)
 static int choose_running_mode(const struct machine *m, const struct snapshot_spec *spec, const char **ret_mode,
 			       char **ret_reason, struct err *reterr)
 {
-	const char *pause = needs_pause(m);
+	int paused = m->state == HV_PAUSED;
 	_cleanup_free_ char *obstacle = NULL;
 
-	if (insists(spec, "live") && pause)
-		return refuse_mode(m, "live", pause, reterr);
+	if (insists(spec, "live") && paused)
+		return refuse_mode(m, "live", "the guest is paused", reterr);
 	if (insists(spec, "paused") || insists(spec, "live")) {
 		*ret_mode = insists(spec, "live") ? "live" : "paused";
 		*ret_reason = xstrdup("it was asked for");
@@ -89,8 +82,8 @@ static int choose_running_mode(const struct machine *m, const struct snapshot_sp
 	}
 	if (insists(spec, "background"))
 		return refuse_mode(m, "background", obstacle, reterr);
-	*ret_mode = pause ? "paused" : "live";
-	*ret_reason = m->state == HV_PAUSED || !pause ? TAKE_PTR(obstacle) : xasprintf("%s; %s", pause, obstacle);
+	*ret_mode = paused ? "paused" : "live";
+	*ret_reason = TAKE_PTR(obstacle);
 	return 0;
 }
 
@@ -194,9 +187,8 @@ static void fill_record(struct intent *in, const struct machine *m, const struct
 	intent_set(in, "quiesce", "%d", spec->quiesce);
 	intent_set(in, "max-pause", "%lld",
 		   (long long)(spec->max_pause >= 0 ? spec->max_pause : m->daemon->options->max_pause));
-	/* NVRAM and TPM state are copied in a pause of ours, which recovery ends */
-	intent_set(in, "suspend", "%d",
-		   m->state == HV_RUNNING && firmware_present(m->cfg) && strcmp(mode, "background") != 0);
+	/* NVRAM and TPM state are copied in a pause of ours, which recovery ends; or in QEMU's own */
+	intent_set(in, "suspend", "%d", m->state == HV_RUNNING && firmware_present(m->cfg) && !runs_on(mode));
 	op_disks_plan(in, m, m->cfg);
 }
 

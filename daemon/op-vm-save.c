@@ -36,10 +36,11 @@ static int save_run(struct op *op, struct err *reterr)
 {
 	_cleanup_memory_sink_ struct memory_sink *sink = NULL;
 	_cleanup_free_ char *state = vmdir_state_path(op->m->dir);
+	struct memory_sink_opts opts = { .path = state, .guid = op->m->dir->guid };
 	int r = memory_remove(state, reterr); /* a VM that runs has none: of an older time, put there with a backup */
 
 	if (!r)
-		r = memory_sink_open(op->m, state, &op->m->dir->guid, NULL, &sink, reterr);
+		r = memory_sink_open(op->m, &opts, &sink, reterr);
 	if (!r)
 		r = hv_suspend(op->daemon->hv, &op->m->dir->guid, reterr);
 	if (!r)

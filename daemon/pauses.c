@@ -57,7 +57,8 @@ void pauses_note(const struct guid *vm, enum hv_event event)
 	pthread_mutex_lock(&pauses.lock);
 	if (event == HV_EVENT_PAUSED) {
 		p = find_or_add(vm);
-		p->began = time_mono_usec();
+		if (!p->began || p->ended) /* else it is told once more of one that stands still already */
+			p->began = time_mono_usec();
 		p->ended = 0;
 	} else if (event == HV_EVENT_RESUMED) {
 		p = find(vm);

@@ -363,6 +363,11 @@ static int replace_pages(struct split *s, uint32_t block, int fd, const char *pa
 	return sink_flush(s->sink, reterr);
 }
 
+int split_guest_has_stopped(const struct split *s)
+{
+	return s->in_end;
+}
+
 int split_replace(struct split *s, const char *block, const char *path, struct err *reterr)
 {
 	_cleanup_close_ int fd = -1;

@@ -64,6 +64,10 @@ _must_check_ int split_new(const struct split_opts *opts, struct split **ret_spl
  * others as the disk gives them. */
 _must_check_ int split_feed(struct split *s, const void *data, size_t len, struct err *reterr);
 
+/* 1 if the last of the memory has begun to come in the way that QEMU sends it when the
+ * guest has stopped for good (not in a background capture, nor in what is not understood). */
+int split_guest_has_stopped(const struct split *s);
+
 /* After the last split_feed(): the content of a RAM block (as system.flash1) is
  * taken from a file, because what the stream held of it is of another instant.
  * Returns 0 or negative errno: -ENOENT: no such block; -EINVAL: the file is not of

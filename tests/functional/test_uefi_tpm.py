@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A UEFI guest with a TPM: RAM, NVRAM variable, TPM counter, PCR and disk go back together, and the guest
 survives a reset afterwards: it is the reset that shows torn NVRAM."""
+import glob
 import os
 import shutil
 
 import pytest
 from vmsnaptest.machine import PREFIX, Machine
 from vmsnaptest.wait import until
-from vmsnaptest.where import require
+from vmsnaptest.where import require, require_userfaultfd
 
 BOOT_TIMEOUT = 90.0  # OVMF and swtpm under TCG
 
@@ -81,6 +82,37 @@ def test_running(lab, machine):
     lines = after_turn(machine)
     for entry in lines:
         assert entry.ram < later.ram
+        assert in_step(entry) == in_step(later)
+        known = expected.get(entry.ram)
+        assert known is None or (entry.nvram, entry.disks, entry.tpm, entry.pcr_updates, entry.pcr) == \
+            (known.nvram, known.disks, known.tpm, known.pcr_updates, known.pcr)
+    assert any(entry.ram in expected for entry in lines)
+    check_survives_reset(lab, machine, lines[-1])
+
+
+@pytest.mark.parametrize("mode", ["background", "live", "paused"])
+def test_ten_ticks_ahead(lab, machine, mode):
+    """Its memory goes out so slowly that the guest is ten ticks ahead, and has written its NVRAM and TPM as often, when
+    the stream ends; paused, it stands still as long."""
+    if mode == "background":
+        require_userfaultfd(lab.hv)
+    slow = lab.path("slow")
+    open(slow, "w").close()
+    lab.daemon.restart(f"slow:1024:{slow}")
+    before = machine.ticks(1)
+    taking = lab.daemon.start_ctl("snapshot", "create", machine.name, "--name", "slow", "--mode", mode)
+    files = os.path.join(machine.root, "Snapshots", "*", "*.bin.tmp")
+    until(lambda: any(os.stat(path).st_blocks for path in glob.glob(files)), "the memory going out")
+    if mode != "paused":
+        assert machine.ticks(10).ram >= before.ram + 10 and taking.poll() is None
+    os.unlink(slow)
+    snapshot = lab.daemon.end_ctl(taking)["snapshot"]
+    assert snapshot["mode"] == mode
+    later = machine.ticks(2)
+    expected = {entry.ram: entry for entry in _all_lines(machine)}
+    machine.apply(snapshot["id"])
+    lines = after_turn(machine)
+    for entry in lines:
         assert in_step(entry) == in_step(later)
         known = expected.get(entry.ram)
         assert known is None or (entry.nvram, entry.disks, entry.tpm, entry.pcr_updates, entry.pcr) == \

@@ -21,7 +21,7 @@ static int start(struct rig *rig, struct daemon *daemon, struct job *job, struct
 
 static int take(struct rig *rig, struct daemon *daemon, struct job *job, struct guid *ret_guid, struct err *reterr)
 {
-	struct snapshot_spec spec = { .name = "new" };
+	struct snapshot_spec spec = { .name = "new", .mode = "paused" };
 
 	return snapshot_create(daemon, rig->dir, &spec, job, ret_guid, reterr);
 }

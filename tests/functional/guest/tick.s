@@ -19,7 +19,8 @@
 #
 # Build: as --32 --defsym TOUCH=0 --defsym BUSY=0 (see build.py)
 #   TOUCH  MiB of RAM above 1 MiB to fill, one word in each page, at boot
-#   BUSY   1: write all those pages again at each tick
+#   BUSY   1: at each tick see that all those pages hold what was written to them last
+#          ("!" for ever after if one does not), and write them again
 #
 # Facts it stands on: SeaBIOS offers int 13h extensions on virtio and IDE disks;
 # disk 0x81 only exists for the BIOS if the domain gives both disks a <boot order>;
@@ -60,6 +61,9 @@ _start:
 	sti
 
 	call touch
+.if BUSY
+	movb $'=', pages	# there was nothing to be seen yet
+.endif
 	mov $boot_text, %si
 	call puts
 	call show_disks
@@ -84,7 +88,12 @@ next_tick:
 	call put_hex
 	mov $' ', %al
 	call putc
+.if BUSY
+	mov pages, %al
+	mov %al, verdict
+.else
 	movb $'=', verdict
+.endif
 	call show_disks
 	mov verdict, %al
 	call putc
@@ -148,13 +157,26 @@ touch:
 	mov $(TOUCH * 256), %ecx
 1:	test %ecx, %ecx
 	jz 2f
+.if BUSY
+	mov touched, %eax
+	add %edi, %eax
+	cmp %eax, %ds:(%edi)
+	je 3f
+	movb $'!', pages
+3:
+.endif
 	mov number, %eax
 	add %edi, %eax
 	mov %eax, %ds:(%edi)
 	add $4096, %edi
 	dec %ecx
 	jmp 1b
-2:	ret
+2:
+.if BUSY
+	mov number, %eax
+	mov %eax, touched
+.endif
+	ret
 
 # Prints %ebx as eight hexadecimal digits.
 put_hex:
@@ -212,6 +234,12 @@ last_clock:
 	.long 0
 verdict:
 	.byte 0
+.if BUSY
+pages:				# '=' or '!'
+	.byte 0
+touched:			# the number that was written to the pages last
+	.long 0
+.endif
 boot_text:
 	.asciz "BOOT "
 number_text:
