@@ -30,7 +30,9 @@ static int take(struct rig *rig, struct daemon *daemon, struct job *job, struct 
 static int apply(struct rig *rig, struct daemon *daemon, struct job *job, struct guid *ret_guid _unused_,
 		 struct err *reterr)
 {
-	return snapshot_apply(daemon, rig->dir, &target, 0, job, NULL, reterr);
+	struct apply_spec how = { .snapshot = &target };
+
+	return snapshot_apply(daemon, rig->dir, &how, job, NULL, reterr);
 }
 
 static int delete(struct rig *rig, struct daemon *daemon, struct job *job, struct guid *ret_guid _unused_,
