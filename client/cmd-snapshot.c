@@ -187,8 +187,7 @@ static int snapshot_delete(struct ctl *ctl)
 	json_t *params;
 
 	if (args_exclusive(args, "subtree", "children", &err) < 0 ||
-	    args_exclusive(args, "dry-run", "no-wait", &err) < 0 ||
-	    args_exclusive(args, "dry-run", "into-base", &err) < 0)
+	    args_exclusive(args, "dry-run", "no-wait", &err) < 0)
 		return report_usage(&err);
 	if (!args_has(args, "yes") && !args_has(args, "dry-run") && can_ask(ctl) && !ask_delete(ctl))
 		return report_cancelled();

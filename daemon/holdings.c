@@ -83,6 +83,20 @@ size_t holdings_owners(const struct holdings *h, size_t i)
 	return n;
 }
 
+void holdings_into_base(struct holdings *h)
+{
+	for (size_t i = 0; i < h->input.in.n_owners; i++) {
+		size_t at = strcmp(h->input.owners[i].name, PLAN_NAME_VM) == 0 ?
+				    holdings_find(h, h->input.owners[i].path) :
+				    NO_IMAGE;
+
+		while (at != NO_IMAGE && holdings_below(h, at) != NO_IMAGE)
+			at = holdings_below(h, at);
+		if (at != NO_IMAGE && (h->input.images[at].flags & PLAN_OUTSIDE))
+			h->input.images[at].flags |= PLAN_INTO;
+	}
+}
+
 int holdings_plan(const struct holdings *h, const struct guid *guids, size_t n, struct plan *ret_plan,
 		  struct err *reterr)
 {

@@ -39,6 +39,9 @@ unsigned char *holdings_reached(const struct holdings *h);
 /* Number of owners of image i. */
 size_t holdings_owners(const struct holdings *h, size_t i);
 
+/* Lets what the planner says count in base disks outside the VM directory, as merges_into_base(). */
+void holdings_into_base(struct holdings *h);
+
 /* What the planner says once the snapshots of guids (n of them; 0: none) are gone. ret_plan is
  * emptied by plan_done(). Returns 0 or negative errno. */
 _must_check_ int holdings_plan(const struct holdings *h, const struct guid *guids, size_t n, struct plan *ret_plan,

@@ -38,7 +38,8 @@ static int plan_answer(struct request *req, json_t **ret_out, struct err *reterr
 	int r = machine_open(req->daemon, req->dir, 0, &m, reterr);
 
 	if (!r)
-		r = view_delete_plan(m, &req->snapshot, request_string(req, "scope"), &plan, reterr);
+		r = view_delete_plan(m, &req->snapshot, request_string(req, "scope"), request_bool(req, "intoBase", 0),
+				     &plan, reterr);
 	if (!r)
 		*ret_out = json_pack("{s:o}", "plan", plan);
 	return r;

@@ -76,8 +76,8 @@ static json_t *plan_object(const struct holdings *h, const struct guid *guids, s
 	return obj;
 }
 
-int view_delete_plan(const struct machine *m, const struct guid *snap, const char *scope, json_t **ret_json,
-		     struct err *reterr)
+int view_delete_plan(const struct machine *m, const struct guid *snap, const char *scope, int into_base,
+		     json_t **ret_json, struct err *reterr)
 {
 	_cleanup_(holdings_done) struct holdings h = { 0 };
 	_cleanup_(plan_done) struct plan plan = { 0 };
@@ -88,6 +88,8 @@ int view_delete_plan(const struct machine *m, const struct guid *snap, const cha
 
 	if (!r)
 		r = holdings_read(m, &h, reterr);
+	if (!r && into_base)
+		holdings_into_base(&h);
 	if (!r)
 		r = holdings_plan(&h, guids, n, &plan, reterr);
 	if (!r)

@@ -13,9 +13,10 @@ _must_check_ int view_disk_trees(const struct machine *m, json_t **ret_json, str
 /* What they cost. ret_json *owned*: a DiskUsage. Returns 0 or negative errno. */
 _must_check_ int view_disk_usage(const struct machine *m, json_t **ret_json, struct err *reterr);
 
-/* What deleting snapshot snap with that scope (as snapshot_scope()) would do. ret_json
- * *owned*: a DeletePlan. Returns 0 or negative errno. */
-_must_check_ int view_delete_plan(const struct machine *m, const struct guid *snap, const char *scope,
+/* What deleting snapshot snap with that scope (as snapshot_scope()) would do, with into_base
+ * to base disks outside the VM directory as well. ret_json *owned*: a DeletePlan. Returns 0
+ * or negative errno. */
+_must_check_ int view_delete_plan(const struct machine *m, const struct guid *snap, const char *scope, int into_base,
 				  json_t **ret_json, struct err *reterr);
 
 #endif

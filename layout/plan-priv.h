@@ -8,7 +8,6 @@
 #include "layout/plan.h"
 
 #define NO_NODE SIZE_MAX
-#define PLAN_INTO (1u << 16) /* the outside image that may be committed into; only in a plan_node's flags */
 
 /* An image as it is after the actions so far. */
 struct plan_node {

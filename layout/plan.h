@@ -43,6 +43,7 @@ enum plan_image_flag {
 	PLAN_WORKING = 1 << 6,   /* the running guest writes to it (the top of that chain) */
 	PLAN_RELEASED = 1 << 7,  /* nothing reaches it any more because of this very operation: may be removed */
 	PLAN_NO_GROW = 1 << 8,   /* has the size it has (a block device) */
+	PLAN_INTO = 1 << 9,      /* may be committed into although it is outside, as into_base */
 };
 
 /* One image; strings *borrowed*, clean absolute paths. */

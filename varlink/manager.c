@@ -173,7 +173,11 @@ static const struct vl_field flatten_disks_in[] = {
 	OPTIONAL("snapshot", VL_STRING, "Name or GUID of the snapshot whose disks stay below. Absent: none."),
 	IN_NO_WAIT, IN_CANCEL_ON_DISCONNECT, END,
 };
-static const struct vl_field plan_delete_in[] = { IN_VM, IN_SNAPSHOT, IN_SCOPE, END };
+static const struct vl_field plan_delete_in[] = {
+	IN_VM, IN_SNAPSHOT, IN_SCOPE,
+	OPTIONAL("intoBase", VL_BOOL, "As for DeleteSnapshot. Default: false."),
+	END,
+};
 static const struct vl_field plan_delete_out[] = { STRUCT("plan", vl_type_delete_plan, 0, "The plan."), END };
 static const struct vl_field disk_chains_out[] = {
 	STRUCT("disks", vl_type_disk_tree, VL_ARRAY, "The disks that snapshots contain."),

@@ -180,6 +180,11 @@ def test_outside(lab):
     assert [image["path"] for tree in shown for image in tree["images"] if image["outside"]] == bases
     assert [tree["target"] for tree in shown] == [d.target for d in machine.config().disks]
     assert usage(machine)["outsideBytes"] == sum(os.stat(path).st_blocks * 512 for path in bases)
+    plan = dry_run(machine, "s1", "--into-base")
+    assert [(a["action"], a["why"], a["image"]) for a in plan["actions"]] == \
+        [("commit", "into-base", path) for path in bases]
+    machine.lab.ctl("snapshot", "delete", machine.name, "s1", "--into-base")
+    assert [d.path for d in machine.config().disks] == bases and not images_of(machine)
 
 
 def clone(lab, sealed):

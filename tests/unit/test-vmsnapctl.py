@@ -117,7 +117,7 @@ class Output(unittest.TestCase):
                 "freedMinBytes": 12 << 20, "freedMaxBytes": 15 << 20, "bytesPerSecond": 100 << 20,
                 "measured": False, "seconds": 1}
         with Daemon(PlanDelete={"plan": plan}) as d:
-            out = run(d, "snapshot", "delete", "web01", "base install", "--dry-run", "--children")[1]
+            out = run(d, "snapshot", "delete", "web01", "base install", "--dry-run", "--children", "--into-base")[1]
             for line in ("Snapshot 'base install' would be deleted", "  remove  a.avhd (5.0 MiB)",
                          "  merge   b.avhd into c.avhd (pull, 2.0 MiB, while it runs): it is less",
                          "  merge   e.avhd into d.avhd (commit, 1.0 MiB): it is more",
@@ -126,7 +126,7 @@ class Output(unittest.TestCase):
             self.assertRegex(out, r"(?m)^Copied: +4.0 MiB at most, about 1 s at 100 MiB/s, as assumed$")
             self.assertRegex(out, r"(?m)^Freed: +12 MiB to 15 MiB$")
             self.assertEqual([c[:2] for c in d.calls], [
-                ("PlanDelete", {"vm": "web01", "snapshot": "base install", "scope": "children"})])
+                ("PlanDelete", {"vm": "web01", "snapshot": "base install", "scope": "children", "intoBase": True})])
 
     def test_savestate(self):
         split = {"form": "split", "path": "/store/a.vsv", "bytes": 1 << 20, "recordedBytes": 1 << 20,
