@@ -115,16 +115,24 @@ static int seal_run(struct op *op, struct err *reterr)
 	return merge_seal(op, 1, reterr);
 }
 
+/* The definition, with whatever was edited in it, on the disks of the configuration. A
+ * switch of disks in a running guest leaves the images below in it (backingStore), and the
+ * domain would not start without them. */
 static int define_run(struct op *op, struct err *reterr)
 {
-	int r;
+	_cleanup_free_ char *xml = NULL, *moved = NULL;
+	int fits, r = machine_refresh(op->m, reterr);
 
-	if (!merge_is_commit(op) || !op_flag(op, "working"))
-		return 0;
-	r = machine_refresh(op->m, reterr);
-	if (!r)
-		r = machine_is_defined_on(op->m, op->m->cfg, reterr);
-	return r != 0 ? (r < 0 ? r : 0) : machine_define(op->m, 0, reterr);
+	if (r < 0 || op->m->state == HV_ABSENT)
+		return r; /* it is defined again when it is needed */
+	r = hv_xml(op->daemon->hv, &op->m->dir->guid, HV_XML_INACTIVE, &xml, reterr);
+	if (r < 0)
+		return r;
+	fits = machine_is_defined_on(op->m, op->m->cfg, reterr);
+	if (fits < 0 || (fits && !strstr(xml, "<backingStore")))
+		return fits < 0 ? fits : 0;
+	r = machine_point_xml(op->m, op->m->cfg, xml, &moved, reterr);
+	return r < 0 ? r : hv_define(op->daemon->hv, moved, reterr);
 }
 
 /* 1 if some image of the VM still has path below it. */
@@ -166,7 +174,7 @@ static const struct op_step steps[] = {
 	[SEAL] = { "seal", "sealing", seal_run, NULL,
 		   "documents may have old seals or name the image that was merged; they are written again", 0 },
 	[DEFINE] = { "define", "updating the domain", define_run, NULL,
-		     "the definition may name the image that was merged; the domain is defined again", 0 },
+		     "the definition may name images that were merged; the domain is defined again", 0 },
 	[REMOVE] = { "remove", "removing the image that was merged", remove_run, NULL,
 		     "the image that was merged may still be there; it is removed", 0 },
 };

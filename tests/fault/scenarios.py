@@ -45,6 +45,9 @@ class Scenario:
         """Runs the command to its end."""
         self.lab.ctl(*self.words())
 
+    def died(self):
+        """The daemon is dead, and not started again yet."""
+
     def verify(self, done):
         """`done` is True if the command ended well before the daemon could be killed."""
         raise NotImplementedError
@@ -342,6 +345,7 @@ class _MergeLive(_Merge):
         self.machine.stop()
         assert self.machine.numbers()[0] >= ram - 1
         self.lab.check()
+        self.machine.start()
 
 
 @scenario
@@ -356,6 +360,28 @@ class MergeLiveWorking(_MergeLive):
     """The working disk goes into the image below it."""
     victim = "s2"
     quick_steps = ("pivot", "commit")
+
+
+@scenario
+class MergePowerCut(MergeLiveWorking):
+    """The guest dies with the daemon: whichever of the two images is taken up again, all that it wrote is there."""
+    quick_steps = ("pivot",)
+
+    def died(self):
+        self.machine.kill_guest()
+
+    def verify(self, done):
+        del self.seen[self.victim]
+        self.lab.check()
+        assert self.victim not in self.machine.snapshots() and self.numbers() == self.seen
+        if self.machine.state() == "shutoff":
+            assert self.machine.numbers()[0] >= self.machine.serial.lines()[-1].ram - 1
+            self.machine.start()
+        self.check_continues()
+
+    def check_continues(self):
+        ram = self.machine.serial.lines()[-1].ram
+        self.machine.serial.reach(ram + 2)
 
 
 @scenario

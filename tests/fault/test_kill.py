@@ -83,6 +83,7 @@ def test_killed(lab, cls, step, how):
         assert error.code == NO_DAEMON and lab.daemon.wait_end() == -signal.SIGKILL, f"neither done nor killed: {error}"
         reached.add((cls.operation, step))
     lab.daemon.kill()
+    scenario.died()
     lab.daemon.start()
     scenario.before_laws()
     lab.check()

@@ -69,3 +69,20 @@ def test_branches_running(lab):
     del expected["s4"]
     check(lab, machine, expected)
     assert not laws.hidden(machine.root)
+
+
+def test_starts_again(lab):
+    """What libvirt remembers of the images below a running guest's disk does not stand in the way of its next
+    start, whether they were merged while it ran or after."""
+    machine = line(lab, ["s0", "s1", "s2"])
+    machine.delete_snapshot("s1")
+    lab.check()
+    machine.stop()
+    machine.start()
+    machine.snapshot("s3", "--no-memory")
+    machine.stop()
+    for name in ("s2", "s0", "s3"):
+        machine.delete_snapshot(name)
+        lab.check()
+        machine.start()
+        machine.stop()
