@@ -128,6 +128,17 @@ static int is_named(const char *vsv, const struct guid *guid)
 	return vsv_is_ours(vsv, NULL) == 1 && vsv_open(vsv, &v, NULL) == 0 && guid_eq(&vsv_info(v)->guid, guid);
 }
 
+/* Whose .bin is not named is not reflinked. */
+static void forbid_reflink(struct savestate_chain *chain)
+{
+	const char *wish = getenv("VMSNAP_REFLINK");
+
+	for (size_t i = 0; wish && strcmp(wish, "no") == 0 && i < chain->n; i++) {
+		free((char *)chain->files[i].bin);
+		chain->files[i].bin = NULL;
+	}
+}
+
 void memory_parents(const struct machine *m, struct savestate_chain *ret_parents)
 {
 	_cleanup_config_ struct config *snap = NULL;
@@ -143,6 +154,7 @@ void memory_parents(const struct machine *m, struct savestate_chain *ret_parents
 		return;
 	if (!worth_building_on(ret_parents))
 		savestate_chain_done(ret_parents);
+	forbid_reflink(ret_parents);
 }
 
 /* ---- checking */

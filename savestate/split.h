@@ -25,8 +25,8 @@ struct split_opts {
 	int was_running;       /* with xml: the guest ran */
 	/* The save state that this one is to be a difference of, then what that builds
 	 * on, and so on; .bin files are not read. 0: it is to stand alone. Where the file
-	 * system can, the .bin of one parent that stands alone is reflinked, and then
-	 * this one stands alone, too. */
+	 * system can, the .bin of one parent that stands alone is reflinked if it is named,
+	 * and then this one stands alone, too. */
 	const struct save_files *parents;
 	size_t n_parents;
 	/* 1: the disk begins early with .bin, so that less is left to wait for at the end;

@@ -85,6 +85,10 @@ static int run_split(struct err *reterr)
 	opts.vsv = files[0].vsv;
 	opts.bin = files[0].bin;
 	opts.parents = files + 1;
+	for (size_t i = 1; i < n_files; i++) { /* differences on every file system */
+		free((char *)files[i].bin);
+		files[i].bin = NULL;
+	}
 	opts.n_parents = n_files - 1;
 	r = split_new(&opts, &s, reterr);
 	if (r >= 0)

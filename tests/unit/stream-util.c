@@ -426,22 +426,27 @@ void state_done(struct state *state)
 	free((char *)state->files.bin);
 }
 
+int stream_reflink;
+
 struct split_result split_stream(const struct state *state, const struct bytes *stream, size_t chunk,
 				 const struct save_files *parents, size_t n_parents)
 {
+	struct save_files named[VSV_MAX_CHAIN];
 	struct split_opts opts = {
 		.vsv = state->files.vsv,
 		.bin = state->files.bin,
 		.guid = state->guid,
 		.xml = XML,
 		.cookie = COOKIE,
-		.parents = parents,
+		.parents = named,
 		.n_parents = n_parents,
 	};
 	_cleanup_split_ struct split *s = NULL;
 	_cleanup_err_ struct err err = ERR_INIT;
 	struct split_result result;
 
+	for (size_t i = 0; i < n_parents; i++)
+		named[i] = (struct save_files){ parents[i].vsv, stream_reflink ? parents[i].bin : NULL };
 	assert_ok(split_new(&opts, &s, &err), &err);
 	for (size_t at = 0; at < stream->len; at += chunk) {
 		size_t n = stream->len - at < chunk ? stream->len - at : chunk;

@@ -112,7 +112,9 @@ struct state state_in(const char *dir, const char *name);
 void state_done(struct state *state);
 #define _cleanup_state_ _cleanup_(state_done)
 
-/* Splits QEMU's stream into it, which must succeed; pieces of chunk bytes. */
+/* Splits QEMU's stream into it, which must succeed; pieces of chunk bytes. With parents it
+ * is a difference, or, where stream_reflink is set and the file system can, a reflink. */
+extern int stream_reflink;
 struct split_result split_stream(const struct state *state, const struct bytes *stream, size_t chunk,
 				 const struct save_files *parents, size_t n_parents);
 

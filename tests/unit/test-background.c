@@ -75,7 +75,7 @@ static void one_capture_follows_another(void **state)
 	s.opts.n_disks = next.opts.n_disks = 0;
 	MUST(background_capture(&s.opts, &s.result, &err));
 	await_ticks(dir, serial_size(dir), 3, NULL, NULL);
-	parent = (struct save_files){ s.vsv, s.bin };
+	parent = (struct save_files){ s.vsv, NULL }; /* a difference on every file system */
 	next.opts.image.vsv = vsv;
 	next.opts.image.bin = bin;
 	next.opts.image.parents = &parent;

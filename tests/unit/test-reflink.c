@@ -160,5 +160,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { TEST(test_generations), TEST(test_back_and_forth), TEST(test_difference) };
 
+	stream_reflink = 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

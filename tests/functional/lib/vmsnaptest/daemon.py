@@ -46,6 +46,7 @@ class Daemon:
 
     def environment(self, fault=None):
         env = dict(os.environ, VMSNAP_SCHEMA_DIR=SCHEMA_DIR, VMSNAP_CAPTURE=program("vmsnap-capture"))
+        env.setdefault("VMSNAP_REFLINK", "no")  # the same on every file system
         env.pop("VMSNAPD_FAULT", None)
         if fault:
             env["VMSNAPD_FAULT"] = fault
