@@ -366,6 +366,7 @@ static void test_files(void **state)
 	_cleanup_free_ char *dangling = path_join(snaps, "link");
 	_cleanup_(scene_done) struct scene s = scene_at(root, NULL);
 
+	assert_true(exists(one) && exists(gone));
 	put(vms, VM ".xml");
 	put(snaps, S1 ".xml");
 	put(snaps, S3 ".xml");
