@@ -43,8 +43,13 @@ class Case:
         self.taking = self.lab.daemon.start_ctl("snapshot", "create", self.machine.name, "--name", "new", "--mode",
                                                 self.mode)
 
+    def job(self):
+        return next((job for job in self.lab.daemon_call("ListJobs")["jobs"] if job["state"] == "running"), None)
+
     def written(self):
-        """Bytes of its memory that are in a file."""
+        """Bytes of its memory that have come. (In the background the file's room is taken first of all.)"""
+        if self.mode == "background":
+            return (self.job() or {}).get("bytesDone", 0)
         return sum(os.stat(path).st_blocks * 512
                    for path in glob.glob(os.path.join(glob.escape(self.machine.root), "Snapshots/*/*.bin.tmp")))
 
@@ -101,12 +106,19 @@ class Case:
 def test_cancelled(lab, mode, least):
     case = Case(lab, mode)
     case.begin()
-    job = until(lambda: [j for j in lab.daemon_call("ListJobs")["jobs"] if j["state"] == "running"], "the job")[0]["id"]
+    job = until(case.job, "the job")["id"]
     if least:
         case.flows(least)
     lab.daemon_call("CancelJob", id=job)
-    case.fails(CANCELLED)
-    case.check_never_happened()
+    if mode == "background" and least:  # the disks were switched before the memory came: it is completed
+        assert lab.daemon.end_ctl(case.taking)["snapshot"]["name"] == "new"
+        case.machine.serial.ticks(2)
+        case.machine.serial.undisturbed()
+        assert case.protected() == []
+        case.check_can_be_taken()
+    else:
+        case.fails(CANCELLED)
+        case.check_never_happened()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -171,10 +183,8 @@ def test_reader_stalls(lab, mode):
         with open(lock) as f:
             reader = int(f.read())
     os.kill(reader, signal.SIGSTOP)
-    at = case.written()
     with pytest.raises(subprocess.TimeoutExpired):
         case.taking.wait(2.0)  # it cannot end
-    assert case.written() == at
     os.kill(reader, signal.SIGCONT)
     case.go_on()
     snapshot = lab.daemon.end_ctl(case.taking)["snapshot"]

@@ -392,6 +392,16 @@ static int s_foreign(struct hv *hv, const struct guid *vm, struct hv_foreign *re
 	return hvs_end(hv, HVS_FOREIGN, HVS_NEVER, reterr);
 }
 
+static int s_set_time(struct hv *hv, const struct guid *vm _unused_, struct err *reterr)
+{
+	struct hv_script *s = hvs_script(hv);
+
+	if (s->clock_fails)
+		return err_set(reterr, ERR_BACKEND, -ETIMEDOUT, "the scripted agent does not answer");
+	s->clocks_set++;
+	return 1;
+}
+
 static char *s_nvram_path(struct hv *hv, const char *name)
 {
 	return xasprintf("%s/%s_VARS.fd", hvs_script(hv)->dir, name);
@@ -426,7 +436,7 @@ static const struct hv_ops script_ops = {
 	.start = s_start, .shutdown = s_shutdown, .destroy = s_destroy, .suspend = s_suspend, .resume = s_resume,
 	.snapshot = hvs_snapshot, .restore = hvs_restore, .progress = s_progress,
 	.abort_job = s_abort_job, .foreign = s_foreign, .nvram_path = s_nvram_path, .tpm_dir = s_tpm_dir,
-	.on_event = s_on_event,
+	.on_event = s_on_event, .set_time = s_set_time,
 };
 
 struct hv_script *hvs_new(const char *dir)

@@ -52,6 +52,7 @@ struct hv_script {
 	uint64_t clock;     /* generations of disks and of memory */
 	struct hvs_domain domain[HVS_DOMAINS];
 	int calls[HVS_CALLS];
+	int clocks_set, clock_fails; /* clocks of guests; 1: an agent does not answer */
 	struct {
 		enum hvs_call call;
 		int nth; /* from 1 */

@@ -5,6 +5,7 @@
 /* ---- lives */
 
 static struct snapshot_spec spec;
+static int keep_time;
 static struct guid target; /* of apply and delete; "" : the one that now derives from */
 
 static int make_vm(struct rig *rig _unused_, struct daemon *daemon, struct job *job, struct guid *ret_guid,
@@ -41,7 +42,7 @@ static int take(struct rig *rig, struct daemon *daemon, struct job *job, struct 
 static int apply(struct rig *rig, struct daemon *daemon, struct job *job, struct guid *ret_guid _unused_,
 		 struct err *reterr)
 {
-	struct apply_spec how = { .snapshot = guid_is_none(&target) ? NULL : &target };
+	struct apply_spec how = { .snapshot = guid_is_none(&target) ? NULL : &target, .keep_time = keep_time };
 
 	return snapshot_apply(daemon, rig->dir, &how, job, NULL, reterr);
 }
@@ -297,6 +298,28 @@ CASE(apply_from_saved, &op_snapshot_apply, prepare_apply_from_saved, apply, look
 CASE(delete_leaf, &op_snapshot_delete, prepare_delete, delete, look_deleted)
 CASE(delete_parent, &op_snapshot_delete, prepare_delete_parent, delete, look_deleted_parent)
 
+/* A guest that comes back with memory is told the time, unless it is not to be; one whose
+ * agent does not answer comes back all the same. */
+static void apply_sets_the_clock(void **state _unused_)
+{
+	struct rig *rig = rig_new();
+
+	rig->context = "apply_sets_the_clock";
+	prepare_apply_one(rig);
+	rig_must(rig, apply);
+	assert_int_equal(rig->hvs->clocks_set, 1);
+	assert_int_equal(rig->out->warnings, 0);
+	keep_time = 1;
+	rig_must(rig, apply);
+	assert_int_equal(rig->hvs->clocks_set, 1);
+	keep_time = 0;
+	rig->hvs->clock_fails = 1;
+	rig_must(rig, apply);
+	assert_int_equal(rig->out->warnings, 1);
+	rig_check(rig, rig_domain(rig)->state == HV_RUNNING, "the guest does not run");
+	rig_free(rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,6 +330,7 @@ int main(void)
 		cmocka_unit_test(apply_revert),	       cmocka_unit_test(apply_to_off),
 		cmocka_unit_test(apply_from_off),      cmocka_unit_test(apply_from_saved),
 		cmocka_unit_test(delete_leaf),	       cmocka_unit_test(delete_parent),
+		cmocka_unit_test(apply_sets_the_clock),
 	};
 
 	rig_need_tools();

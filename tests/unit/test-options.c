@@ -35,6 +35,7 @@ static void test_every_key(void **state)
 				   "admin-group = masters\n"
 				   "workers = 7\n"
 				   "max-jobs = 9\n"
+				   "max-pause = 1500\n"
 				   "max-connections = 10\n"
 				   "max-connections-per-user = 3"; /* no newline */
 	_cleanup_free_ char *path = put_config(*state, text);
@@ -51,6 +52,7 @@ static void test_every_key(void **state)
 	assert_string_equal(o.admin_group, "masters");
 	assert_int_equal(o.workers, 7);
 	assert_int_equal(o.max_jobs, 9);
+	assert_int_equal(o.max_pause, 1500);
 	assert_int_equal(o.max_connections, 10);
 	assert_int_equal(o.max_connections_per_user, 3);
 	assert_true(!o.verbose && !o.show_help && !o.show_version && !o.list_steps);

@@ -307,10 +307,17 @@ class Calls(unittest.TestCase):
                  {"vm": "v", "name": "n", "notes": "t", "memory": False, "quiesce": True}),
                 ("snapshot create v --live", "CreateSnapshot", {"vm": "v", "mode": "live"}),
                 ("snapshot create v --paused", "CreateSnapshot", {"vm": "v", "mode": "paused"}),
+                ("snapshot create v --max-pause 0", "CreateSnapshot", {"vm": "v", "maxPauseMSec": 0}),
+                ("snapshot create v --live --max-pause 500", "CreateSnapshot",
+                 {"vm": "v", "mode": "live", "maxPauseMSec": 500}),
                 ("snapshot apply v s --discard", "ApplySnapshot", {"vm": "v", "snapshot": "s", "present": "discard"}),
                 ("snapshot revert v --save-current", "RevertVM", {"vm": "v", "present": "save"}),
                 ("snapshot delete v s --yes --subtree", "DeleteSnapshot",
                  {"vm": "v", "snapshot": "s", "scope": "subtree"}),
+                ("snapshot apply v s --discard --no-sync-time", "ApplySnapshot",
+                 {"vm": "v", "snapshot": "s", "present": "discard", "syncTime": False}),
+                ("snapshot revert v --discard --no-sync-time", "RevertVM",
+                 {"vm": "v", "present": "discard", "syncTime": False}),
                 ("snapshot delete v s --yes", "DeleteSnapshot", {"vm": "v", "snapshot": "s"})):
             reply = {"vm": VM, "snapshot": SNAPSHOTS[0]}
             self.assertEqual(self.sent(reply, *words.split()), (method, parameters, True))
