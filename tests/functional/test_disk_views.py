@@ -222,6 +222,7 @@ def test_shared(lab):
     lab.ctl("vm", "delete", lab.domain_name("clone"))
     lab.merges = True
     machine.snapshot("s2")
+    lab.merged()
     delete_as_planned(machine, "s2")
     assert len(images_of(machine)) == 1
 
