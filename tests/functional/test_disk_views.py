@@ -38,10 +38,15 @@ def usage(machine):
     return machine.lab.ctl("disk", "usage", machine.name)["usage"]
 
 
+def looks_of(machine):
+    """What changes when an image is written to; the blocks that it takes may change later, by themselves."""
+    return {path: (os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in images_of(machine)}
+
+
 def dry_run(machine, snapshot, *options):
-    before = images_of(machine)
+    before = looks_of(machine)
     plan = machine.lab.ctl("snapshot", "delete", machine.name, snapshot, "--dry-run", *options)["plan"]
-    assert images_of(machine) == before
+    assert looks_of(machine) == before
     return plan
 
 
@@ -218,6 +223,7 @@ def test_shared(lab):
     lab.ctl("vm", "delete", lab.domain_name("clone"))
     lab.merges = True
     machine.snapshot("s2")
+    lab.merged()
     delete_as_planned(machine, "s2")
     assert len(images_of(machine)) == 1
 
