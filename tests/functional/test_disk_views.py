@@ -58,6 +58,7 @@ def goes(plan):
 
 def delete_as_planned(machine, snapshot, *options):
     """Deletes it; what the dry run said came about. Returns the plan."""
+    machine.lab.merged()  # what is due from before is not part of it
     plan = dry_run(machine, snapshot, *options)
     names, images, memory = set(machine.snapshots()), images_of(machine), memory_of(machine)
     machine.lab.ctl("snapshot", "delete", machine.name, snapshot, *options)
