@@ -12,6 +12,7 @@
 #include "layout/chain.h"
 #include "layout/path.h"
 #include "layout/qcow2.h"
+#include "savestate/packed.h"
 #include "xmlcfg/domain.h"
 
 static char *resolve(const struct vmdir *dir, const char *pathname)
@@ -28,13 +29,21 @@ static void judge_pathname(struct checking *c, const char *file, const char *pat
 			  "VM directory", file, pathname);
 }
 
+/* The memory file, or the packed one in its place; *owned*. */
+static char *memory_file(const struct vmdir *dir, const char *pathname)
+{
+	_cleanup_free_ char *bin = resolve(dir, pathname);
+
+	return packed_or_flat(bin);
+}
+
 static void add_state(struct checking *c, struct check_doc *doc, const struct config *cfg)
 {
 	if (cfg->state.vsv)
 		check_doc_ref(doc, resolve(c->dir, cfg->state.vsv), CHECK_STATE_MISSING, cfg->state.vsv_size,
 			      CHECK_STATE_DRIFT);
 	if (cfg->state.bin)
-		check_doc_ref(doc, resolve(c->dir, cfg->state.bin), CHECK_MEMORY_MISSING, -1, CHECK_STATE_DRIFT);
+		check_doc_ref(doc, memory_file(c->dir, cfg->state.bin), CHECK_MEMORY_MISSING, -1, CHECK_STATE_DRIFT);
 	judge_pathname(c, doc->file, cfg->state.vsv);
 	judge_pathname(c, doc->file, cfg->state.bin);
 }
