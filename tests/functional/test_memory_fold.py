@@ -121,3 +121,34 @@ def test_damage_keeps_it(machine):
     flip(path, at)
     machine.delete_snapshot("first")
     check_others(machine)
+
+
+@pytest.mark.parametrize("fault", [None, "kill-after:snapshot-delete.fold-bin"])
+def test_in_the_middle_over_packed_memory(lab, fault):
+    """a <- b <- c <- d, of which a and b are packed; then b goes, then a. What is left is of one instant each."""
+    vm = lab.machine(start=True)
+    vm.serial.reach(3)
+    guid = {}
+    for name in "abcd":
+        guid[name] = vm.snapshot(name)["id"]
+        vm.serial.ticks(2)
+    assert info(vm, "d")["chain"] == 4
+    for name in "ab":
+        lab.ctl("savestate", "pack", vm.name, name)
+    if fault:
+        lab.daemon.restart(fault)
+        lab.daemon.run_ctl("snapshot", "delete", vm.name, "b")
+        lab.daemon.wait_end()
+        lab.daemon.start()
+        until(lambda: not lab.daemon.intents(), "recovery")
+    else:
+        vm.delete_snapshot("b")
+    assert set(vm.snapshots()) == {"a", "c", "d"}
+    assert info(vm, "c")["parent"] == guid["a"] and info(vm, "d")["chain"] == 3
+    vm.delete_snapshot("a")
+    assert set(vm.snapshots()) == {"c", "d"}
+    assert "parent" not in info(vm, "c") and info(vm, "d")["parent"] == guid["c"]
+    for name in "dc":
+        lab.ctl("savestate", "verify", vm.name, name)
+        vm.apply(name)
+        vm.check_resumed_from(guid[name])
