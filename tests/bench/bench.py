@@ -9,6 +9,9 @@
              pause, total time and bytes on disk of a snapshot with memory (a guest of --ram MiB, four fifths of
              it filled) beside `virsh snapshot-create-as --memspec`, live and paused, interleaved
   save       vm save and vm start beside `virsh save` and `virsh restore` (at most 1.0 wanted)
+  merge      what deleting a snapshot copies, until the image is merged away: a VM that is off beside bare qemu-img commit
+             and rebase, a running one beside `virsh blockcommit` (at most 1.1 wanted)
+  depth      random reads and writes over chains of 1 to 64 images
   rss        the daemon's RSS after 1,000 operations (under 32 MiB wanted) and how much it grew over the last half
 
 The pause is the longest silence of a guest that says something each half millisecond, as heard from outside:
@@ -28,6 +31,7 @@ from types import SimpleNamespace
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../functional/lib"))
 
+import merge  # noqa: E402
 from vmsnaptest import disk, varlink  # noqa: E402
 from vmsnaptest.fixtures import build  # noqa: E402
 from vmsnaptest.hypervisor import DRIVERS  # noqa: E402
@@ -211,6 +215,8 @@ def main():
     parser.add_argument("--runs", type=int, default=21, help="runs of each tool (default 21)")
     parser.add_argument("--ram", type=int, default=1024, help="MiB of the guests whose memory is taken (default 1024)")
     parser.add_argument("--memory-runs", type=int, default=5, help="runs of those (default 5)")
+    parser.add_argument("--merge", type=int, default=512, help="MiB that a merge copies (default 512)")
+    parser.add_argument("--merge-runs", type=int, default=3, help="runs of those (default 3)")
     parser.add_argument("--operations", type=int, default=1000, help="operations for the daemon's memory")
     args = parser.parse_args()
     base = make_base()
@@ -228,6 +234,7 @@ def main():
             figures.update(disk_only(lab, args.runs))
             figures.update(listing(lab, args.runs))
             figures.update(with_memory(lab, args.memory_runs, args.ram))
+            figures.update(merge.measure(lab, args.merge_runs, args.merge))
             figures.update(memory(lab, args.operations))
             until(lambda: not lab.daemon.intents(), "operations to end")
         finally:
