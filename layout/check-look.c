@@ -89,23 +89,7 @@ void check_picture_done(struct check_picture *pic)
 /* Place of path among the images; *ret_found says whether it is there. */
 static size_t place_of(const struct check_picture *pic, const char *path, int *ret_found)
 {
-	size_t low = 0, high = pic->n_images;
-
-	*ret_found = 0;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		int order = strcmp(pic->image[mid].path, path);
-
-		if (order == 0) {
-			*ret_found = 1;
-			return mid;
-		}
-		if (order < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return path_place(pic->image, pic->n_images, sizeof(*pic->image), path, ret_found);
 }
 
 struct check_image *check_find_image(const struct check_picture *pic, const char *path)

@@ -119,7 +119,7 @@ struct check_other {
 
 /* An image, as its file and its header say. */
 struct check_image {
-	char *path;    /* clean, absolute */
+	char *path;    /* clean, absolute; first, for path_place() */
 	char *format;  /* as the first who names it says; NULL: nobody says */
 	const struct check_doc *named; /* the first document that names it (*borrowed*); NULL: none */
 	int error;     /* 0, or the negative errno of looking at it */

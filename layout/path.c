@@ -95,3 +95,25 @@ int path_has_protocol(const char *name)
 {
 	return name[strcspn(name, ":/")] == ':';
 }
+
+size_t path_place(const void *items, size_t n, size_t size, const char *path, int *ret_found)
+{
+	size_t low = 0, high = n;
+
+	*ret_found = 0;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		char *const *name = (const void *)((const char *)items + mid * size);
+		int order = strcmp(*name, path);
+
+		if (order == 0) {
+			*ret_found = 1;
+			return mid;
+		}
+		if (order < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}

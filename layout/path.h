@@ -4,6 +4,8 @@
 #ifndef LAYOUT_PATH_H
 #define LAYOUT_PATH_H
 
+#include <stddef.h>
+
 /* path (*borrowed*) without empty components, "." and "..", and without a
  * trailing slash; ".." above the root vanishes, ".." at the start of a relative
  * path stays. Returns it *owned*; never empty ("/" or "." at the least). */
@@ -21,5 +23,10 @@ char *path_relative(const char *dir, const char *path);
 /* 1 if QEMU would take name (*borrowed*) for a protocol or "json:" and not for a
  * file: a colon before any slash; else 0. */
 int path_has_protocol(const char *name);
+
+/* Place of path (*borrowed*) in an array of n items of `size` bytes, sorted by path,
+ * each of which begins with a pointer to its path: where it is (*ret_found 1), or
+ * where it would have to go (0). */
+size_t path_place(const void *items, size_t n, size_t size, const char *path, int *ret_found);
 
 #endif

@@ -9,7 +9,7 @@
 
 /* All names are clean paths, so that one file has one name. */
 struct image {
-	char *path;
+	char *path; /* first, for path_place() */
 	char *backing; /* NULL: none */
 };
 
@@ -54,23 +54,7 @@ void refs_free(struct refs *refs)
 /* Place of path among the images; *ret_found says whether it is there. */
 static size_t place_of(const struct refs *refs, const char *path, int *ret_found)
 {
-	size_t low = 0, high = refs->images;
-
-	*ret_found = 0;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		int order = strcmp(refs->image[mid].path, path);
-
-		if (order == 0) {
-			*ret_found = 1;
-			return mid;
-		}
-		if (order < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return path_place(refs->image, refs->images, sizeof(*refs->image), path, ret_found);
 }
 
 void refs_add_image(struct refs *refs, const char *path, const char *backing)
