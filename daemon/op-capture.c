@@ -208,12 +208,12 @@ static int take(struct op *op, struct memory_sink *sink, struct err *reterr)
 		r = hv_snapshot(op->daemon->hv, &op->m->dir->guid, &what, reterr);
 	if (w)
 		memory_watch_stop(w);
-	if (w && what.live)
-		r = end_converge(op, &converge, r, reterr);
 	for (size_t i = 0; i < what.n_disks; i++)
 		cleanup_free((void *)&disks[i].path);
 	if (sink)
 		r = drain_sink(sink, r, reterr);
+	if (w && what.live)
+		r = end_converge(op, &converge, r, reterr);
 	if (r < 0 && job_cancelled(op->job)) {
 		err_done(reterr);
 		r = job_check(op->job, reterr);

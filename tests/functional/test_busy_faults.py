@@ -86,7 +86,7 @@ class Case:
         self.machine.serial.reach(self.machine.serial.ticks(1).ram + 3)
         self.machine.serial.undisturbed()
         assert self.machine.state() == "running" and self.machine.snapshots() == {} and self.protected() == []
-        assert not self.lab.daemon.intents()
+        until(lambda: not self.lab.daemon.intents(), "merging what the capture left")
         assert not [path for path in glob.glob(os.path.join(glob.escape(self.machine.root), "Snapshots/*/*"))
                     if not path.endswith(".avhd")]  # captured in the background, disks may be switched already
         self.lab.check()
