@@ -119,7 +119,12 @@ class Embed:
             _virsh(self.uri, args, check=False)
             until(lambda: not self.domain(args[1]) or self.domain(args[1]).state == "shutoff", f"end of {args[1]}")
             return ""
-        return _virsh(self.uri, args, check)
+        try:
+            return _virsh(self.uri, args, check)
+        except Crashed:
+            if args[0] not in READS:
+                raise
+            return _virsh(self.uri, args, check)
 
 
 class System:
@@ -241,10 +246,20 @@ class System:
         return _virsh(self.uri, args, check)
 
 
+READS = ("dumpxml", "list", "domstate", "domblklist", "snapshot-list")
+
+
+class Crashed(RuntimeError):
+    """virsh died of a signal: with libvirt 9.0's embedded driver inside it may, when it ends while a thread of that
+    still reconnects to a guest."""
+
+
 def _virsh(uri, args, check):
     done = subprocess.run(["virsh", "-q", "-c", uri, *args], capture_output=True, text=True, timeout=120)
+    if check and done.returncode < 0:
+        raise Crashed(f"virsh {' '.join(args)}: signal {-done.returncode}")
     if check and done.returncode:
-        raise RuntimeError(f"virsh {' '.join(args)}: {done.stderr.strip()}")
+        raise RuntimeError(f"virsh {' '.join(args)}: exit {done.returncode}: {done.stderr.strip()}")
     return done.stdout
 
 
