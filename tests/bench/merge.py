@@ -25,6 +25,15 @@ def fill(path, mib, at):
         run("qemu-io", "-f", "qcow2", "-c", f"write -q -P 0x5a {first}M {min(64, at + mib - first)}M", path)
 
 
+def settle(*paths):
+    """Before what is measured: all is on disk, and what will be read is in memory, for both alike."""
+    os.sync()
+    for path in paths:
+        with open(path, "rb") as file:
+            while file.read(1 << 20):
+                pass
+
+
 def row(ours, theirs):
     a, b = statistics.median(ours) * 1000, statistics.median(theirs) * 1000
     return {"ours_ms": round(a, 2), "bare_ms": round(b, 2), "ratio": round(a / b, 3), "runs": len(ours)}
@@ -69,7 +78,7 @@ def bare(lower, upper, commit):
         os.chmod(copy, 0o600)
     run("qemu-img", "rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", base, copies[0])
     run("qemu-img", "rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", copies[0], copies[1])
-    os.sync()
+    settle(*copies)
     began = time.time()
     if commit:
         run("qemu-img", "commit", "-q", "-f", "qcow2", "-d", copies[1])
@@ -89,7 +98,7 @@ def off(lab, runs, mib):
         for n in range(runs):
             machine, lower, upper = grown(lab, f"{way}{n}", below, above)
             theirs.append(bare(lower, upper, way == "commit"))
-            os.sync()
+            settle(lower, upper)
             ours.append(merge(lab, machine, upper if way == "commit" else lower))
             lab.ctl("vm", "delete", machine.name, "--force", "--yes")
         found[f"merge_{way}"] = row(ours, theirs)
@@ -100,12 +109,12 @@ def live(lab, runs, mib):
     """A running VM: its working disk goes into the image below, beside `virsh blockcommit`."""
     ours, theirs = [], []
     for n in range(runs):
-        machine, _, upper = grown(lab, f"live{n}", 2 * mib, mib)
+        machine, lower, upper = grown(lab, f"live{n}", 2 * mib, mib)
         lab.ctl("vm", "start", machine.name)
-        other, theirs_lower, _ = grown(lab, f"virsh{n}", 2 * mib, mib)
+        other, theirs_lower, theirs_upper = grown(lab, f"virsh{n}", 2 * mib, mib)
         lab.ctl("vm", "start", other.name)
         os.chmod(theirs_lower, 0o600)  # virsh does not know that it is sealed
-        os.sync()
+        settle(lower, upper, theirs_lower, theirs_upper)
         ours.append(merge(lab, machine, upper))
         began = time.time()
         run("virsh", "-q", "-c", lab.hv.uri, "blockcommit", other.name, "vda", "--base", theirs_lower, "--active", "--pivot",
