@@ -250,8 +250,8 @@ READS = ("dumpxml", "list", "domstate", "domblklist", "snapshot-list")
 
 
 class Crashed(RuntimeError):
-    """virsh died of a signal: with libvirt 9.0's embedded driver inside it may, when it ends while a thread of that
-    still reconnects to a guest."""
+    """virsh died of a signal. With libvirt 9.0's embedded driver inside it seems to, now and then, as it ends: it said
+    nothing on standard error twice."""
 
 
 def _virsh(uri, args, check):

@@ -26,7 +26,8 @@ DOMAIN = """<domain type='qemu'>
 </domain>
 """
 BIOS = "<os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>"
-EMULATOR = os.environ.get("VMSNAP_TEST_EMULATOR", "/usr/bin/qemu-system-x86_64")  # another version of QEMU
+# another version of QEMU, for the domains that tests define (those of "vm create" get the host's)
+EMULATOR = os.environ.get("VMSNAP_TEST_EMULATOR", "/usr/bin/qemu-system-x86_64")
 DISK = """<disk type='{kind}' device='disk'><driver name='qemu' type='{format}'/><source {attribute}='{path}'/>
     <target dev='{target}' bus='virtio'/><boot order='{order}'/></disk>"""
 
