@@ -135,14 +135,16 @@ static int define_run(struct op *op, struct err *reterr)
 	return r < 0 ? r : hv_define(op->daemon->hv, moved, reterr);
 }
 
-/* 1 if some image of the VM still has path below it. */
+/* 1 if some image of the VM still has path below it. One that cannot be read may. */
 static int is_needed(const struct op *op, const char *path, struct err *reterr)
 {
 	_cleanup_strv_ char **images = NULL;
 	int r = vmdir_list_images(op->m->dir, &images, reterr), needed = 0;
 
-	for (size_t i = 0; !r && images && images[i]; i++)
-		needed |= merge_is_over(images[i], path, NULL) > 0;
+	for (size_t i = 0; r >= 0 && images && images[i]; i++) {
+		r = merge_is_over(images[i], path, reterr);
+		needed |= r > 0;
+	}
 	return r < 0 ? r : needed;
 }
 
