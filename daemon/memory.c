@@ -8,6 +8,7 @@
 
 #include "common/alloc.h"
 #include "common/fileio.h"
+#include "common/remove.h"
 #include "common/stamp.h"
 #include "daemon/daemon.h"
 #include "savestate/image.h"
@@ -61,7 +62,7 @@ int memory_remove(const char *path, struct err *reterr)
 	for (size_t i = 0; !r && i < ARRAY_SIZE(name); i++) {
 		_cleanup_free_ char *file = xasprintf(name[i], dir, path_basename(path));
 
-		r = path_exists(file) == 0 ? 0 : file_remove(file, reterr);
+		r = path_exists(file) == 0 ? 0 : file_remove_behind(file, reterr);
 	}
 	return r;
 }

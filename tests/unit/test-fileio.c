@@ -3,7 +3,10 @@
  * do that. */
 #include "tests/unit/common-util.h"
 
+#include <sched.h>
+
 #include "common/err.h"
+#include "common/remove.h"
 
 static mode_t mode_of(const char *path)
 {
@@ -192,6 +195,43 @@ static void removing_twice_is_success(void **state)
 	assert_int_equal(path_exists(inside), 0);
 }
 
+/* How many descriptors of this process refer to path, also if that is removed. */
+static int n_open(const char *path)
+{
+	_cleanup_strv_ char **names = NULL;
+	int n = 0;
+
+	assert_int_equal(dir_list("/proc/self/fd", &names, NULL), 0);
+	for (size_t i = 0; names && names[i]; i++) {
+		_cleanup_free_ char *link = path_join("/proc/self/fd", names[i]);
+		char target[4096];
+		ssize_t len = readlink(link, target, sizeof(target));
+
+		n += len > 0 && (size_t)len >= strlen(path) && memcmp(target, path, strlen(path)) == 0;
+	}
+	return n;
+}
+
+/* Small or large, the name is gone on return, and soon nothing holds the blocks. */
+static void removing_behind(void **state)
+{
+	static const size_t sizes[] = { 0, 4096, 20 << 20 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		_cleanup_free_ char *data = xcalloc(sizes[i] + 1, 1), *path = NULL;
+
+		memset(data, 'x', sizes[i]);
+		path = put_file(*state, "f", data, sizes[i]);
+		assert_int_equal(file_remove_behind(path, NULL), 0);
+		assert_int_equal(path_exists(path), 0);
+		while (n_open(path))
+			sched_yield();
+		assert_int_equal(file_remove_behind(path, NULL), 0);
+	}
+	assert_true(file_remove_behind(*state, NULL) < 0);
+	assert_int_equal(path_exists(*state), 1);
+}
+
 static void directories(void **state)
 {
 	_cleanup_free_ char *dir = path_join(*state, "d/"), *file = NULL, *below = path_join(*state, "x/y");
@@ -275,6 +315,7 @@ int main(void)
 		IN_DIR(a_copy_may_have_another_owner),
 		IN_DIR(a_copy_of_nothing_fails),
 		IN_DIR(removing_twice_is_success),
+		IN_DIR(removing_behind),
 		IN_DIR(directories),
 		IN_DIR(lists_are_sorted),
 		IN_DIR(sizes_on_disk),
