@@ -9,9 +9,9 @@
 #include "savestate/chain.h"
 #include "savestate/image-internal.h"
 #include "savestate/pipe-out.h"
+#include "savestate/pipe-ring.h"
 #include "savestate/split-internal.h"
 
-#define BUFFER_SIZE (1 << 20)
 #define RECORD_MAX (8 + 1 + VSV_MAX_NAME + VSV_PAGE)
 
 struct join {
@@ -21,15 +21,15 @@ struct join {
 	struct pipe_out out;
 	uint32_t last_block; /* of the last page that was put, or VSV_NO_BLOCK */
 	uint8_t *pages;      /* CHAIN_WINDOW pages */
-	uint8_t *buf;        /* BUFFER_SIZE, what is not yet out */
-	size_t len;
+	struct pipe_ring *ring;
+	size_t len; /* of what is in the ring's buffer and not yet out */
 };
 
 static void join_done(struct join *j)
 {
 	chain_free(j->chain);
 	free(j->pages);
-	free(j->buf);
+	pipe_ring_free(j->ring);
 }
 
 static int flush(struct join *j, struct err *reterr)
@@ -37,20 +37,20 @@ static int flush(struct join *j, struct err *reterr)
 	size_t len = j->len;
 
 	j->len = 0;
-	return len ? pipe_out_put(&j->out, j->buf, len, reterr) : 0;
+	return len ? pipe_ring_put(j->ring, &j->out, len, reterr) : 0;
 }
 
 static int put(struct join *j, const void *data, size_t len, struct err *reterr)
 {
 	int r = 0;
 
-	if (len > BUFFER_SIZE - j->len)
+	if (len > PIPE_RING_BUFFER - j->len)
 		r = flush(j, reterr);
 	if (r < 0)
 		return r;
-	if (len > BUFFER_SIZE)
+	if (len > PIPE_RING_BUFFER)
 		return pipe_out_put(&j->out, data, len, reterr);
-	memcpy(j->buf + j->len, data, len);
+	memcpy(pipe_ring_buffer(j->ring) + j->len, data, len);
 	j->len += len;
 	return 0;
 }
@@ -60,14 +60,15 @@ static int put_page(struct join *j, uint32_t block, uint64_t page, const uint8_t
 {
 	uint64_t record = page * VSV_PAGE | (data ? RAM_PAGE : RAM_ZERO);
 	const char *name = j->info->blocks[block].name;
-	uint8_t *p;
+	uint8_t *buf, *p;
 	int r = 0;
 
-	if (RECORD_MAX > BUFFER_SIZE - j->len)
+	if (RECORD_MAX > PIPE_RING_BUFFER - j->len)
 		r = flush(j, reterr);
 	if (r < 0)
 		return r;
-	p = put_be64(j->buf + j->len, block == j->last_block ? record | RAM_CONTINUE : record);
+	buf = pipe_ring_buffer(j->ring);
+	p = put_be64(buf + j->len, block == j->last_block ? record | RAM_CONTINUE : record);
 	if (block != j->last_block) {
 		*p++ = (uint8_t)strlen(name);
 		memcpy(p, name, strlen(name));
@@ -80,7 +81,7 @@ static int put_page(struct join *j, uint32_t block, uint64_t page, const uint8_t
 	} else {
 		*p++ = 0;
 	}
-	j->len = (size_t)(p - j->buf);
+	j->len = (size_t)(p - buf);
 	return 0;
 }
 
@@ -170,7 +171,7 @@ static int put_tail(struct join *j, struct err *reterr)
 
 	do {
 		uint64_t left = tail->size - pos;
-		size_t n = left < BUFFER_SIZE ? (size_t)left : BUFFER_SIZE;
+		size_t n = left < PIPE_RING_BUFFER ? (size_t)left : PIPE_RING_BUFFER;
 		int r = vsv_read_at(j->vsv, VSV_TAIL, pos, j->pages, n, reterr);
 
 		if (r < 0)
@@ -256,7 +257,6 @@ int join_stream(const struct save_files *files, size_t n, const struct join_opts
 	j.vsv = chain_vsv(j.chain, 0);
 	j.info = vsv_info(j.vsv);
 	j.pages = xreallocarray(NULL, CHAIN_WINDOW, VSV_PAGE);
-	j.buf = xreallocarray(NULL, BUFFER_SIZE, 1);
 	j.out = (struct pipe_out){
 		.fd = fd,
 		.path = files[0].vsv,
@@ -265,7 +265,9 @@ int join_stream(const struct save_files *files, size_t n, const struct join_opts
 		.arg = opts->arg,
 	};
 	pipe_out_enlarge(&j.out);
-	r = chain_check_ram_sum(j.chain, reterr);
+	r = pipe_ring_new(&j.ring, reterr);
+	if (r >= 0)
+		r = chain_check_ram_sum(j.chain, reterr);
 	if (r >= 0)
 		r = put_head(&j, opts, reterr);
 	return r < 0 ? r : put_stream(&j, reterr);
