@@ -79,9 +79,9 @@ static struct jobs *make_jobs(int workers)
 	return jobs;
 }
 
+/* After the last reference to any of them is gone. */
 static void end_jobs(struct jobs *jobs)
 {
-	jobs_drain(jobs);
 	jobs_free(jobs);
 	loop_done();
 }
@@ -125,9 +125,12 @@ static void test_gives_way(void **state _unused_)
 	assert_true(state_of(pack) > JOB_RUNNING);
 	assert_int_equal(yielding(jobs, &slow, &none), -EBUSY);
 	open_gate(&gate);
-	end_jobs(jobs);
+	jobs_drain(jobs);
 	assert_int_equal(state_of(job), JOB_DONE);
 	assert_null(none);
+	job_unref(TAKE_PTR(pack));
+	job_unref(TAKE_PTR(job));
+	end_jobs(jobs);
 }
 
 static void *open_later(void *arg)
@@ -156,6 +159,8 @@ static void test_hold(void **state _unused_)
 	assert_true(state_of(pack) > JOB_RUNNING);
 	jobs_release(jobs, KEY);
 	pthread_join(thread, NULL);
+	jobs_drain(jobs);
+	job_unref(TAKE_PTR(pack));
 	end_jobs(jobs);
 }
 

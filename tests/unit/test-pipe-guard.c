@@ -141,13 +141,15 @@ static void test_is_not_there(void **state)
 
 static void test_refuses(void **state)
 {
-	_cleanup_free_ char *nothing = path_join(*state, "nothing");
+	_cleanup_free_ char *nothing = path_join(*state, "nothing"), *program = path_join(*state, "program");
 	_cleanup_err_ struct err err = ERR_INIT;
 	struct pipe_guard *guard = NULL;
 
 	assert_int_equal(pipe_guard_start(nothing, &guard, &err), -ENOENT);
 	assert_non_null(strstr(err.message, "nothing"));
-	setenv("VMSNAP_CAPTURE", nothing, 1);
+	if (getenv("VMSNAP_VALGRIND"))
+		return; /* its posix_spawn() never fails */
+	setenv("VMSNAP_CAPTURE", program, 1);
 	assert_int_equal(mkfifo(nothing, 0600), 0);
 	err_done(&err);
 	assert_true(pipe_guard_start(nothing, &guard, &err) < 0);
