@@ -7,7 +7,8 @@
   list       `vmsnapctl snapshot list` as a whole process beside `virsh snapshot-list` (at most 1.0 wanted)
   background, live, paused
              pause, total time and bytes on disk of a snapshot with memory (a guest of --ram MiB, four fifths of
-             it filled) beside `virsh snapshot-create-as --memspec`, live and paused, interleaved
+             it filled) beside `virsh snapshot-create-as --memspec`, live and paused, interleaved; the first
+             one of a guest, which holds all, and a later one, which holds what has changed
   save       vm save and vm start beside `virsh save` and `virsh restore` (at most 1.0 wanted)
   merge      what deleting a snapshot copies, until the image is merged away: a VM that is off beside bare qemu-img commit
              and rebase, a running one beside `virsh blockcommit` (at most 1.1 wanted)
@@ -125,33 +126,50 @@ def state_bytes(lab, name, snapshot):
     return allocated(state["path"]) + allocated(state["memoryPath"])
 
 
+def take_both(lab, vm, mode, spans, sizes):
+    """A snapshot of mode without one before it, and one that need only hold what has changed; removes both."""
+    for key in (mode, f"later {mode}"):
+        spans[key].append(timed(program("vmsnapctl"), "--socket", lab.daemon.socket, "--quiet", "snapshot", "create", vm,
+                                "--mode", mode, "--name", key))
+        sizes[key].append(state_bytes(lab, vm, key))
+    lab.ctl("snapshot", "delete", vm, mode, "--subtree")
+    lab.merged()
+
+
+def take_virsh(lab, vm, mode, number, spans, sizes):
+    image = lab.path("memory.image")
+    flags = ["--live"] if mode == "virsh live" else []
+    spans[mode].append(timed("virsh", "-q", "-c", lab.hv.uri, "snapshot-create-as", vm, f"{mode} {number}",
+                             "--memspec", f"file={image},snapshot=external", "--atomic", "--no-metadata",
+                             "--diskspec", f"vda,file={lab.path(f'{mode[6:]}{number}.qcow2')}", *flags))
+    sizes[mode].append(allocated(image))
+    os.unlink(image)
+
+
 def with_memory(lab, runs, ram):
-    """Each mode of ours and of virsh, in turns, on two guests that are alike."""
+    """Each mode of ours and of virsh on two guests that are alike; who begins changes from run to run."""
     listeners = [Listener(talker(lab, name, ram)) for name in ("mine", "virshs")]
-    mine, virshs, image = PREFIX + "mine", PREFIX + "virshs", lab.path("memory.image")
+    mine, virshs = PREFIX + "mine", PREFIX + "virshs"
     lab.ctl("vm", "adopt", mine)
-    spans = {key: [] for key in ("background", "live", "paused", "virsh live", "virsh paused")}
+    beside = {"background": "virsh live", "live": "virsh live", "paused": "virsh paused"}
+    spans = {key: [] for mode in beside for key in (mode, f"later {mode}", beside[mode])}
     sizes = {key: [] for key in spans}
     for n in range(runs):
-        for mode in ("background", "live", "paused"):
-            spans[mode].append(timed(program("vmsnapctl"), "--socket", lab.daemon.socket, "--quiet", "snapshot", "create",
-                                     mine, "--mode", mode, "--name", f"{mode} {n}"))
-            sizes[mode].append(state_bytes(lab, mine, f"{mode} {n}"))
-        for mode, flags in (("virsh live", ["--live"]), ("virsh paused", [])):
-            spans[mode].append(timed("virsh", "-q", "-c", lab.hv.uri, "snapshot-create-as", virshs, f"{mode} {n}",
-                                     "--memspec", f"file={image},snapshot=external", "--atomic", "--no-metadata",
-                                     "--diskspec", f"vda,file={lab.path(f'{mode[6:]}{n}.qcow2')}", *flags))
-            sizes[mode].append(allocated(image))
-            os.unlink(image)
+        for ours in (True, False) if n % 2 else (False, True):
+            for mode in beside if ours else ("virsh live", "virsh paused"):
+                if ours:
+                    take_both(lab, mine, mode, spans, sizes)
+                else:
+                    take_virsh(lab, virshs, mode, n, spans, sizes)
     found = {}
-    for mode, beside in (("background", "virsh live"), ("live", "virsh live"), ("paused", "virsh paused")):
-        row = pair(lengths(spans[mode]), lengths(spans[beside]))
-        pause = pair(listeners[0].silences(spans[mode]), listeners[1].silences(spans[beside]))
-        row.update({"pause_ours_ms": pause["ours_ms"], "pause_virsh_ms": pause["virsh_ms"],
-                    "first_mib": sizes[mode][0] >> 20, "later_mib": round(statistics.median(sizes[mode][1:] or [0]) / (1 << 20), 1),
-                    "virsh_mib": sizes[beside][-1] >> 20})
-        found[mode] = row
-    found.update(saving(lab, runs, mine, virshs, image))
+    for mode in beside:
+        theirs = spans[beside[mode]]
+        for key, name in ((mode, mode), (f"later {mode}", f"{mode}_later")):
+            pause = pair(listeners[0].silences(spans[key]), listeners[1].silences(theirs))
+            found[name] = {**pair(lengths(spans[key]), lengths(theirs)),
+                           "pause_ours_ms": pause["ours_ms"], "pause_virsh_ms": pause["virsh_ms"],
+                           "mib": round(statistics.median(sizes[key]) / (1 << 20), 1), "virsh_mib": sizes[beside[mode]][-1] >> 20}
+    found.update(saving(lab, runs, mine, virshs, lab.path("memory.image")))
     for name in (mine, virshs):
         lab.virsh("destroy", name)
     return found
