@@ -424,7 +424,7 @@ int vm_adopt(struct daemon *daemon, const char *domain, int convert, struct job 
 	if (!r)
 		r = check_domain(daemon, &d, reterr);
 	if (!r)
-		r = job_claim(job, d.guid.s, reterr);
+		r = job_claim(job, d.guid.s, NULL, reterr);
 	if (r < 0)
 		return r;
 	root = store_new_vm_path(catalog_store(daemon->catalog), d.name, &d.guid);

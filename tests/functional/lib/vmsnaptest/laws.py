@@ -145,6 +145,11 @@ def hidden(root):
     return {path: sorted(over) for path, over in above.items() if path not in named}
 
 
+def pauses(root):
+    """The marks that merging is paused."""
+    return glob.glob(os.path.join(glob.escape(root), "Virtual Machines/*.paused"))
+
+
 def _check_hidden(vm):
     """Nobody may write to an image that others need."""
     problems = []
@@ -158,6 +163,7 @@ def _check_hidden(vm):
 def _check_files(vm, snapshots):
     """Law 2: every file is referenced, no temporary file, no intent record is left."""
     referenced = {vm.path} | {s.path for s in snapshots}
+    referenced.add(os.path.join(os.path.dirname(vm.path), vm.guid + ".paused"))
     for doc in [vm, *snapshots]:
         for d in doc.disks:
             if os.path.exists(d.path):
