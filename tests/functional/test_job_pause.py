@@ -1,52 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Merging and flattening are paused and go on: meanwhile the VM is free, also for the next daemon."""
 import os
-import shutil
 
 import pytest
 from vmsnaptest import disk, laws
 from vmsnaptest.daemon import REFUSED, CtlError
+from vmsnaptest.slow import await_merge, jobs
 from vmsnaptest.tree import Tree
 from vmsnaptest.wait import until
-
-# qemu-img that merges into the upper image only once somebody reads the FIFO
-GATE = """#!/bin/sh
-case "$1 $2" in "rebase -p") : >"{fifo}" || exit 1 ;; esac
-exec {real} "$@"
-"""
-
-
-@pytest.fixture
-def slow(lab):
-    """Merges take for ever until this is called; with another daemon, as a file says."""
-    path = lab.path("vmsnapd.conf")
-
-    def set_bandwidth(value):
-        with open(path, "w") as conf:
-            conf.write(f"merge-bandwidth = {value}\n")
-        lab.merges = value == 0
-
-    set_bandwidth(1)
-    lab.daemon.options = ["--config", path]
-    lab.daemon.restart()
-
-    def let_go():
-        set_bandwidth(0)
-        lab.daemon.restart()
-
-    return let_go
-
-
-def jobs(lab, *states):
-    return [j for j in lab.ctl("job", "list")["jobs"] if j["state"] in states]
-
-
-def await_merge(lab):
-    """A merge that copies now."""
-    def merging():
-        found = [j for j in jobs(lab, "running") if j["operation"] == "merge" and j.get("bytesDone", -1) >= 0]
-        return found[0] if found and found[0]["phase"] == "merging" else None
-    return until(merging, "a merge to copy")
 
 
 def pause(lab, job):
@@ -125,25 +86,6 @@ def test_merge_running(lab, slow):
     machine.serial.undisturbed()
     assert machine.state() == "running" and not laws.hidden(machine.root)
     assert {name: machine.sealed_numbers(s["id"]) for name, s in machine.snapshots().items()} == seen
-
-
-@pytest.fixture
-def gate(lab, monkeypatch):
-    """qemu-img stands still before it merges into the upper image; call this to let one go."""
-    fifo = lab.path("gate")
-    os.mkfifo(fifo)
-    os.mkdir(lab.path("bin"))
-    with open(lab.path("bin/qemu-img"), "w") as script:
-        script.write(GATE.format(fifo=fifo, real=shutil.which("qemu-img")))
-    os.chmod(script.name, 0o755)
-    monkeypatch.setenv("PATH", lab.path("bin") + ":" + os.environ["PATH"])
-    lab.daemon.restart()
-
-    def let_go():
-        with open(fifo):
-            pass
-
-    return let_go
 
 
 def test_flatten(lab, gate):

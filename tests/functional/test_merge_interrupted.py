@@ -2,42 +2,11 @@
 """Merges give way, are stopped, lose their guest or their room: nothing is lost, and they go on by themselves."""
 import os
 
-import pytest
 from vmsnaptest import disk, laws
+from vmsnaptest.slow import await_merge, merging
 from vmsnaptest.small import fill
 from vmsnaptest.tree import Tree
 from vmsnaptest.wait import until
-
-
-@pytest.fixture
-def slow(lab):
-    """Merges take for ever until this is called."""
-    path = lab.path("vmsnapd.conf")
-
-    def set_bandwidth(value):
-        with open(path, "w") as conf:
-            conf.write(f"merge-bandwidth = {value}\n")
-        lab.merges = value == 0
-
-    set_bandwidth(1)
-    lab.daemon.options = ["--config", path]
-    lab.daemon.restart()
-
-    def let_go():
-        set_bandwidth(0)
-        lab.daemon.restart()
-
-    return let_go
-
-
-def merging(lab):
-    """A merge that copies now."""
-    jobs = [j for j in lab.ctl("job", "list")["jobs"] if j["operation"] == "merge" and j["state"] == "running"]
-    return jobs[0] if jobs and jobs[0].get("phase") == "merging" and jobs[0].get("bytesDone", -1) >= 0 else None
-
-
-def await_merge(lab):
-    return until(lambda: merging(lab), "a merge to copy")
 
 
 def grown(lab):

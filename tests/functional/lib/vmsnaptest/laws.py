@@ -122,8 +122,8 @@ def _check_chain(path, root):
             break
         if not image_format:
             problems.append(f"{path}: names backing {name} without a format")
-        inside = path.startswith(root + "/") and backing.startswith(root + "/")
-        if inside == os.path.isabs(name):
+        ours, inside = path.startswith(root + "/"), backing.startswith(root + "/")
+        if ours and inside == os.path.isabs(name):  # others name theirs as they like, another VM relative
             problems.append(f"{path}: backing name {name} (relative inside, absolute outside)")
         if not os.path.exists(backing):
             problems.append(f"{path}: what backs it is not there: {backing}")
