@@ -118,10 +118,10 @@ static void pause_job(struct jobs *jobs, struct job *job)
 	await_state(job, JOB_PAUSED);
 }
 
-/* Paused it holds nothing; let go on it waits for whoever has the VM, holding nothing, and is the same job. */
-static void pause_and_resume(struct jobs *jobs, struct job *job, struct work *w)
+/* Paused it holds nothing; let go on it waits for whoever has the VM, holding nothing, and is the same job.
+ * other is the work of another one. */
+static void pause_and_resume(struct jobs *jobs, struct job *job, struct work *w, struct work *other)
 {
-	struct work other = { 0 };
 	_cleanup_job_ struct job *between = NULL;
 	_cleanup_free_ char *holder = NULL;
 	_cleanup_err_ struct err err = ERR_INIT;
@@ -131,15 +131,15 @@ static void pause_and_resume(struct jobs *jobs, struct job *job, struct work *w)
 	assert_ok(jobs_pause(jobs, job_id(job), &err), &err); /* it is */
 	assert_int_equal(jobs_active(jobs), 0);
 	assert_null(jobs_holder(jobs, KEY));
-	between = submit(jobs, &other);
-	await(&other.begun, 1);
+	between = submit(jobs, other);
+	await(&other->begun, 1);
 	assert_ok(jobs_resume(jobs, job_id(job), &err), &err);
 	assert_int_equal(state_of(job), JOB_QUEUED);
 	holder = jobs_holder(jobs, KEY);
 	assert_string_equal(holder, job_id(between));
 	pause_job(jobs, job);
 	assert_ok(jobs_resume(jobs, job_id(job), &err), &err);
-	add(&other.may_end);
+	add(&other->may_end);
 	await(&w->begun, 2);
 	assert_int_equal(state_of(between), JOB_DONE);
 	add(&w->may_end);
@@ -148,20 +148,20 @@ static void pause_and_resume(struct jobs *jobs, struct job *job, struct work *w)
 
 static void test_pause(void **state _unused_)
 {
-	struct work w = { 0 };
+	struct work w = { 0 }, other = { 0 };
 	_cleanup_jobs_ struct jobs *jobs = make_jobs();
 	_cleanup_job_ struct job *job = submit(jobs, &w);
 
-	pause_and_resume(jobs, job, &w);
+	pause_and_resume(jobs, job, &w, &other);
 }
 
 static void test_pause_giving_way(void **state _unused_)
 {
-	struct work w = { 0 };
+	struct work w = { 0 }, other = { 0 };
 	_cleanup_jobs_ struct jobs *jobs = make_jobs();
 	_cleanup_job_ struct job *job = submit_merge(jobs, &w);
 
-	pause_and_resume(jobs, job, &w);
+	pause_and_resume(jobs, job, &w, &other);
 	assert_null(jobs_paused(jobs, "merge", KEY));
 }
 
