@@ -108,14 +108,23 @@ def test_flatten(lab, gate):
 
 
 def test_vm_goes(lab, slow):
-    """A VM is deleted while its merging is paused: the job ends, nothing is left."""
+    """A VM is deleted while its merging is paused, of which nobody can read the mark any more: the job ends, nothing is
+    left."""
     tree = Tree(lab)
     tree.snapshot("s0")
     tree.snapshot("s1", 262144)
     tree.snapshot("s2", 65536)
     tree.delete("s1")
-    pause(lab, await_merge(lab))
+    job = await_merge(lab)
+    pause(lab, job)
     root = tree.machine.root
+    (mark,) = laws.pauses(root)
+    lab.daemon.stop()
+    with open(mark, "w") as damaged:
+        damaged.write("vmsnap-intent 1\n")
+    lab.daemon.start()
+    (other,) = until(lambda: jobs(lab, "paused"), "the pause to be known again")
+    assert other["operation"] == "merge" and other["id"] != job["id"] and len(lab.mergeable()) == 1
     tree.machine.vm("delete")
     until(lambda: not jobs(lab, "paused"), "the job to end")
     assert not os.path.exists(root)

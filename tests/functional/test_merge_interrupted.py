@@ -3,7 +3,7 @@
 import os
 
 from vmsnaptest import disk, laws
-from vmsnaptest.slow import await_merge, merging
+from vmsnaptest.slow import await_merge, jobs, merging
 from vmsnaptest.small import fill
 from vmsnaptest.tree import Tree
 from vmsnaptest.wait import until
@@ -95,7 +95,8 @@ def waiting(lab):
 
 
 def test_no_room(small):
-    """Too little room: the job waits and says what it needs; with room it goes on. Another job can go first."""
+    """Too little room: the job waits and says what it needs; with room it goes on. Another job can go first, and it can
+    be paused."""
     tree, present = grown(small)
     ballast = fill(small, 1 << 20)
     small.merges = False
@@ -104,7 +105,11 @@ def test_no_room(small):
     assert "needed" in phase and "free" in phase and small.daemon.store in phase
     assert not small.daemon.intents()
     small.ctl("snapshot", "rename", tree.machine.name, "s2", "two")
-    until(lambda: waiting(small), "the merge to wait again")
+    job = until(lambda: waiting(small), "the merge to wait again")
+    small.ctl("job", "pause", job["id"])
+    until(lambda: [j["id"] for j in jobs(small, "paused")] == [job["id"]], "the merge to be paused")
+    small.ctl("job", "resume", job["id"])
+    assert until(lambda: waiting(small), "the merge to wait once more")["id"] == job["id"]
     os.unlink(ballast)
     small.merges = True
     small.ctl("snapshot", "rename", tree.machine.name, "two", "s2")
