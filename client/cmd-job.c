@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* job list, watch, wait, cancel. */
+/* job list, watch, wait, cancel, pause, resume. */
 #include <stdio.h>
 #include <string.h>
 
@@ -65,6 +65,34 @@ static int job_cancel(struct ctl *ctl)
 
 	param_text(params, "id", args_word(ctl->args, 0));
 	return query(ctl, "CancelJob", params, print_cancelled);
+}
+
+static void print_paused(struct ctl *ctl, json_t *reply _unused_)
+{
+	if (!ctl->quiet)
+		printf("job %s has been asked to pause\n", args_word(ctl->args, 0));
+}
+
+static int job_pause(struct ctl *ctl)
+{
+	json_t *params = json_object();
+
+	param_text(params, "id", args_word(ctl->args, 0));
+	return query(ctl, "PauseJob", params, print_paused);
+}
+
+static void print_resumed(struct ctl *ctl, json_t *reply _unused_)
+{
+	if (!ctl->quiet)
+		printf("job %s goes on\n", args_word(ctl->args, 0));
+}
+
+static int job_resume(struct ctl *ctl)
+{
+	json_t *params = json_object();
+
+	param_text(params, "id", args_word(ctl->args, 0));
+	return query(ctl, "ResumeJob", params, print_resumed);
 }
 
 /* A stream of jobs that is followed. */
@@ -207,5 +235,7 @@ const struct command job_commands[] = {
 	{ "job", "watch", "[ID]", 0, 1, NULL, 0, job_watch, "print what jobs do as they do it" },
 	{ "job", "wait", "ID", 1, 1, NULL, 0, job_wait, "wait for the end of a job" },
 	{ "job", "cancel", "ID", 1, 1, NULL, 0, job_cancel, "ask a job to stop and take back what it did" },
+	{ "job", "pause", "ID", 1, 1, NULL, 0, job_pause, "stop merging or flattening disks until 'job resume'" },
+	{ "job", "resume", "ID", 1, 1, NULL, 0, job_resume, "let a paused job go on" },
 	{ NULL, NULL, NULL, 0, 0, NULL, 0, NULL, NULL },
 };

@@ -6,9 +6,6 @@
 
 #include "common/alloc.h"
 #include "common/fileio.h"
-#include "daemon/memory-fold.h"
-#include "layout/intent.h"
-#include "savestate/vsv.h"
 
 #define TRIES 5
 
@@ -119,25 +116,4 @@ int64_t holdings_memory(const struct holdings *h, const struct config *cfg)
 	_cleanup_free_ char *bin = cfg->state.bin ? vmdir_resolve(h->m->dir, cfg->state.bin) : NULL;
 
 	return (vsv ? file_allocated(vsv) : 0) + (bin ? file_allocated(bin) : 0);
-}
-
-/* 1 if the save state of cfg takes pages from that of the snapshot. */
-static int builds_on(const struct holdings *h, const struct config *cfg, const struct guid *guid)
-{
-	_cleanup_free_ char *path = cfg->state.vsv ? vmdir_resolve(h->m->dir, cfg->state.vsv) : NULL;
-	_cleanup_vsv_ struct vsv *vsv = NULL;
-
-	return path && guid_eq(&cfg->parent, guid) && vsv_is_ours(path, NULL) > 0 && vsv_open(path, &vsv, NULL) >= 0 &&
-	       guid_eq(&vsv_info(vsv)->parent, guid);
-}
-
-int64_t holdings_folded(const struct holdings *h, const struct guid *guid)
-{
-	_cleanup_intent_ struct intent *scratch = intent_new("snapshot-delete");
-	int needed = builds_on(h, h->m->cfg, guid);
-	int64_t bytes = 0;
-
-	for (size_t i = 0; !needed && i < h->n_snaps; i++)
-		needed = builds_on(h, h->snaps[i], guid);
-	return needed && memory_fold_plan(h->m, guid, scratch, &bytes, NULL) == 0 ? bytes : 0;
 }

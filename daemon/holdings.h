@@ -50,8 +50,15 @@ _must_check_ int holdings_plan(const struct holdings *h, const struct guid *guid
 /* Bytes on disk of the save state of cfg; 0 if it has none. */
 int64_t holdings_memory(const struct holdings *h, const struct config *cfg);
 
-/* Bytes that others take over, at most, of the memory of snapshot guid when it goes
- * alone; 0 if that cannot be told. */
-int64_t holdings_folded(const struct holdings *h, const struct guid *guid);
+/* What is written, in bytes and at most, so that nobody lacks memory of snapshots that go. */
+struct holdings_folds {
+	int64_t copied; /* in all; a save state may take in one after the other */
+	int64_t needed; /* for the one of them that takes most at once */
+	int64_t kept;   /* what of it is there in the end */
+};
+
+/* For the snapshots of guids (n of them), which go in that order. What cannot be told counts as
+ * nothing: deleting refuses it. */
+struct holdings_folds holdings_folded(const struct holdings *h, const struct guid *guids, size_t n);
 
 #endif

@@ -78,7 +78,7 @@ int job_interrupted(struct job *job)
 	int interrupted;
 
 	pthread_mutex_lock(&job->jobs->lock);
-	interrupted = job->cancelled || job->asked;
+	interrupted = job->cancelled || job->asked || job->pause;
 	pthread_mutex_unlock(&job->jobs->lock);
 	return interrupted;
 }

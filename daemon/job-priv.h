@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Inside of the job engine: shared by job.c (slots, states) and job-body.c (what
- * a body says of itself). */
+/* Inside of the job engine: shared by job.c (slots, states), job-body.c (what
+ * a body says of itself) and job-pause.c. */
 #ifndef DAEMON_JOB_PRIV_H
 #define DAEMON_JOB_PRIV_H
 
@@ -23,6 +23,10 @@ struct job {
 	int refs, cancelled, told_end;
 	int gives_way; /* it ends for another job of its VM that asks it to */
 	int asked;     /* it was */
+	int may_pause; /* it can be stopped, and its body be called again */
+	int pause;     /* that was asked for */
+	int resume;    /* and taken back before it had stopped */
+	int waiting;   /* queued, for others to let go of its VM; no worker has it, and it holds nothing */
 	unsigned notified;
 	char **keys;
 	struct {
@@ -48,5 +52,36 @@ struct jobs {
 	void (*finished)(void *arg, const struct job_view *view);
 	void *finished_arg;
 };
+
+/* ---- for the lock's holder */
+
+/* Which state may follow which is known here; everything else is a bug worth a crash. */
+void job_set_state(struct job *job, enum job_state state);
+
+/* Something changed that is worth telling at once. */
+void jobs_announce(struct jobs *jobs);
+
+/* The job that holds key (*borrowed*), or NULL; one that gives way only if there is no other. */
+struct job *jobs_holder_of(struct jobs *jobs, const char *key);
+
+/* Asks those that hold key and give way to stop; not asker (may be NULL). Returns the number of
+ * them that are running still. */
+int jobs_ask_way(struct jobs *jobs, const struct job *asker, const char *key);
+
+/* A queued job in the list: a reference, *owned*. */
+struct job *job_new(struct jobs *jobs, const char *operation, const char *key, const char *vm);
+
+/* Gives it to a worker. */
+void job_start(struct job *job);
+
+/* Makes its state final: r is what the body returned, with err (emptied). */
+void job_end(struct job *job, int r, struct err *err);
+
+/* A running job stopped because it was asked to pause: makes it paused, or begins it again if
+ * that was taken back. */
+void job_stand_still(struct job *job);
+
+/* Begins those that wait for nobody any more. */
+void jobs_start_waiting(struct jobs *jobs);
 
 #endif

@@ -16,17 +16,17 @@
 
 const char *job_state_name(enum job_state state)
 {
-	static const char *const name[] = { "queued", "running", "done", "failed", "cancelled" };
+	static const char *const name[] = { "queued", "running", "paused", "done", "failed", "cancelled" };
 
 	return name[state];
 }
 
-/* Which state may follow which; everything else is a bug worth a crash. */
-static void set_state(struct job *job, enum job_state state)
+void job_set_state(struct job *job, enum job_state state)
 {
 	static const unsigned next[] = {
 		[JOB_QUEUED] = 1 << JOB_RUNNING | 1 << JOB_CANCELLED,
-		[JOB_RUNNING] = 1 << JOB_DONE | 1 << JOB_FAILED | 1 << JOB_CANCELLED,
+		[JOB_RUNNING] = 1 << JOB_PAUSED | 1 << JOB_DONE | 1 << JOB_FAILED | 1 << JOB_CANCELLED,
+		[JOB_PAUSED] = 1 << JOB_QUEUED | 1 << JOB_CANCELLED,
 		[JOB_DONE] = 0,
 		[JOB_FAILED] = 0,
 		[JOB_CANCELLED] = 0,
@@ -73,28 +73,30 @@ void job_unref(struct job *job)
 		job_destroy(job);
 }
 
-/* The job that holds key; one that gives way only if there is no other. */
-static struct job *holder_of(struct jobs *jobs, const char *key)
+/* Lock held. 1 if it has its VM, or is to have it next. */
+static int holds(const struct job *job, const char *key)
+{
+	return job->v.state <= JOB_RUNNING && !job->waiting && strv_has(job->keys, key);
+}
+
+struct job *jobs_holder_of(struct jobs *jobs, const char *key)
 {
 	struct job *found = NULL;
 
 	for (size_t i = 0; i < jobs->n; i++)
-		if (jobs->list[i]->v.state <= JOB_RUNNING && strv_has(jobs->list[i]->keys, key) &&
-		    (!found || found->gives_way))
+		if (holds(jobs->list[i], key) && (!found || found->gives_way))
 			found = jobs->list[i];
 	return found;
 }
 
-/* Lock held. Asks those that hold key and give way to stop. Returns the number of them
- * that are running still. */
-static int ask_way(struct jobs *jobs, const struct job *asker, const char *key)
+int jobs_ask_way(struct jobs *jobs, const struct job *asker, const char *key)
 {
 	int running = 0;
 
 	for (size_t i = 0; i < jobs->n; i++) {
 		struct job *job = jobs->list[i];
 
-		if (job == asker || !job->gives_way || job->v.state > JOB_RUNNING || !strv_has(job->keys, key))
+		if (job == asker || !job->gives_way || !holds(job, key))
 			continue;
 		job->asked = 1;
 		running += job->v.state == JOB_RUNNING;
@@ -106,13 +108,13 @@ static int ask_way(struct jobs *jobs, const struct job *asker, const char *key)
 static void wait_for_way(struct job *job)
 {
 	for (char **key = job->keys; !job->gives_way && key && *key; key++)
-		while (ask_way(job->jobs, job, *key) > 0)
+		while (jobs_ask_way(job->jobs, job, *key) > 0)
 			pthread_cond_wait(&job->jobs->ended, &job->jobs->lock);
 }
 
 static int refuse_busy(struct jobs *jobs, const char *key, const char *vm, struct err *reterr)
 {
-	struct job *job = holder_of(jobs, key);
+	struct job *job = jobs_holder_of(jobs, key);
 
 	if (job && (!job->gives_way || strv_has(jobs->holds, key))) {
 		int r = err_set(reterr, ERR_BUSY, -EBUSY, "VM '%s' is busy: job %s (%s%s%s) holds it", vm, job->v.id,
@@ -133,8 +135,7 @@ static int refuse_busy(struct jobs *jobs, const char *key, const char *vm, struc
 
 static void notify_posted(void *arg);
 
-/* Lock held. Something changed that is worth telling at once. */
-static void announce(struct jobs *jobs)
+void jobs_announce(struct jobs *jobs)
 {
 	if (jobs->posted)
 		return;
@@ -147,11 +148,11 @@ static void forget_oldest(struct jobs *jobs)
 	size_t finished = 0;
 
 	for (size_t i = 0; i < jobs->n; i++)
-		finished += jobs->list[i]->v.state > JOB_RUNNING;
+		finished += jobs->list[i]->v.state >= JOB_DONE;
 	for (size_t i = 0; i < jobs->n && finished > KEEP_FINISHED; i++) {
 		struct job *old = jobs->list[i];
 
-		if (old->v.state <= JOB_RUNNING || old->notified != old->v.version)
+		if (old->v.state < JOB_DONE || old->notified != old->v.version)
 			continue;
 		memmove(&jobs->list[i], &jobs->list[i + 1], (--jobs->n - i) * sizeof(*jobs->list));
 		finished--;
@@ -175,7 +176,7 @@ static void notify(struct jobs *jobs)
 		pthread_mutex_lock(&jobs->lock);
 		changed = job->notified != job->v.version;
 		job->notified = job->v.version;
-		ended = job->v.state > JOB_RUNNING && !job->told_end;
+		ended = job->v.state >= JOB_DONE && !job->told_end;
 		job->told_end |= ended;
 		pthread_mutex_unlock(&jobs->lock);
 		if (ended && jobs->finished) {
@@ -223,20 +224,31 @@ static void notify_timer(evutil_socket_t fd _unused_, short what _unused_, void 
 	notify(arg);
 }
 
+void job_end(struct job *job, int r, struct err *err)
+{
+	job->v.finished_usec = time_now_usec();
+	if (r == -ECANCELED && !err_is_set(err))
+		ignore_result(err_set(err, ERR_CANCELLED, r, "%s was cancelled", job->v.operation)); /* same */
+	if (r < 0 && !err_is_set(err))
+		ignore_result(err_errno(err, r, "%s failed", job->v.operation)); /* the state says it */
+	if (r < 0)
+		ignore_result(err_move(&job->v.err, err)); /* the state says it */
+	job_set_state(job, r >= 0 ? JOB_DONE : job->v.err.kind == ERR_CANCELLED ? JOB_CANCELLED : JOB_FAILED);
+	job->v.version++;
+	jobs_announce(job->jobs);
+	pthread_cond_broadcast(&job->jobs->ended);
+}
+
 static void finish(struct job *job, int r, struct err *err)
 {
 	struct jobs *jobs = job->jobs;
 
 	pthread_mutex_lock(&jobs->lock);
-	job->v.finished_usec = time_now_usec();
-	if (r < 0 && !err_is_set(err))
-		ignore_result(err_errno(err, r, "%s failed", job->v.operation)); /* the state says it */
-	if (r < 0)
-		ignore_result(err_move(&job->v.err, err)); /* the state says it */
-	set_state(job, r >= 0 ? JOB_DONE : job->v.err.kind == ERR_CANCELLED ? JOB_CANCELLED : JOB_FAILED);
-	job->v.version++;
-	announce(jobs);
-	pthread_cond_broadcast(&jobs->ended);
+	if (r == -ECANCELED && job->pause)
+		job_stand_still(job);
+	else
+		job_end(job, r, err);
+	jobs_start_waiting(jobs);
 	pthread_mutex_unlock(&jobs->lock);
 }
 
@@ -244,23 +256,31 @@ static void job_work(void *arg)
 {
 	struct job *job = arg;
 	_cleanup_err_ struct err err = ERR_INIT;
-	int given_way, r;
+	int held_back, r;
 
 	pthread_mutex_lock(&job->jobs->lock);
 	wait_for_way(job);
-	set_state(job, JOB_RUNNING);
-	given_way = job->asked;
+	job_set_state(job, JOB_RUNNING);
+	held_back = job->asked || job->pause;
+	r = job->pause ? -ECANCELED : 0;
 	job->v.version++;
-	announce(job->jobs);
+	jobs_announce(job->jobs);
 	pthread_mutex_unlock(&job->jobs->lock);
-	r = job_check(job, &err);
-	if (!r && !given_way)
+	if (!r)
+		r = job_check(job, &err);
+	if (!r && !held_back)
 		r = job->fn(job, job->arg, &err);
 	finish(job, r, &err);
 	job_unref(job);
 }
 
-static struct job *job_new(struct jobs *jobs, const char *operation, const char *key, const char *vm)
+void job_start(struct job *job)
+{
+	job->refs++; /* the worker's */
+	worker_run(job->gives_way ? job->jobs->giving_way : job->jobs->pool, job_work, NULL, job);
+}
+
+struct job *job_new(struct jobs *jobs, const char *operation, const char *key, const char *vm)
 {
 	struct job *job = xcalloc(1, sizeof(*job));
 	struct guid id = guid_new();
@@ -274,7 +294,10 @@ static struct job *job_new(struct jobs *jobs, const char *operation, const char 
 	job->v.started_usec = time_now_usec();
 	job->v.version = 1;
 	strv_push(&job->keys, xstrdup(key));
-	job->refs = 3; /* the list's, the worker's, the caller's */
+	job->refs = 2; /* the list's, the caller's */
+	jobs->list = xreallocarray(jobs->list, jobs->n + 1, sizeof(*jobs->list));
+	jobs->list[jobs->n++] = job;
+	jobs_announce(jobs);
 	return job;
 }
 
@@ -304,7 +327,7 @@ static int submit(struct jobs *jobs, const struct submission *s, struct job **re
 
 	pthread_mutex_lock(&jobs->lock);
 	r = refuse_busy(jobs, s->key, s->vm, reterr);
-	if (!r && s->gives_way && holder_of(jobs, s->key))
+	if (!r && s->gives_way && jobs_holder_of(jobs, s->key))
 		r = err_set(reterr, ERR_BUSY, -EBUSY, "VM '%s' is being worked on already", s->vm);
 	if (!r && is_full(jobs, s->gives_way))
 		r = err_set(reterr, ERR_LIMIT, -EAGAIN,
@@ -320,13 +343,10 @@ static int submit(struct jobs *jobs, const struct submission *s, struct job **re
 	job->free_arg = s->free_arg;
 	job->gives_way = s->gives_way;
 	if (!s->gives_way)
-		ignore_result(ask_way(jobs, job, s->key)); /* waited for by the worker */
-	jobs->list = xreallocarray(jobs->list, jobs->n + 1, sizeof(*jobs->list));
-	jobs->list[jobs->n++] = job;
-	announce(jobs);
+		ignore_result(jobs_ask_way(jobs, job, s->key)); /* waited for by the worker */
+	job_start(job);
 	pthread_mutex_unlock(&jobs->lock);
 	*ret_job = job;
-	worker_run(s->gives_way ? jobs->giving_way : jobs->pool, job_work, NULL, job);
 	return 0;
 }
 
@@ -346,17 +366,19 @@ int job_submit_giving_way(struct jobs *jobs, const char *operation, const char *
 	return submit(jobs, &s, ret_job, reterr);
 }
 
-int job_claim(struct job *job, const char *key, struct err *reterr)
+int job_claim(struct job *job, const char *key, const char *vm, struct err *reterr)
 {
 	struct jobs *jobs = job->jobs;
 	int r = 0;
 
 	pthread_mutex_lock(&jobs->lock);
-	if (holder_of(jobs, key) != job)
-		r = refuse_busy(jobs, key, job->v.vm, reterr);
+	if (jobs_holder_of(jobs, key) != job)
+		r = refuse_busy(jobs, key, vm ? vm : job->v.vm, reterr);
 	if (!r) {
 		strv_push(&job->keys, xstrdup(key));
-		ignore_result(guid_parse(key, &job->v.vm_id)); /* "name:..." has none */
+		if (guid_is_none(&job->v.vm_id))
+			ignore_result(guid_parse(key, &job->v.vm_id)); /* "name:..." has none */
+		wait_for_way(job);
 	}
 	pthread_mutex_unlock(&jobs->lock);
 	return r;
@@ -368,7 +390,7 @@ int jobs_hold(struct jobs *jobs, const char *key, const char *vm, struct err *re
 
 	pthread_mutex_lock(&jobs->lock);
 	r = refuse_busy(jobs, key, vm, reterr);
-	while (!r && ask_way(jobs, NULL, key) > 0) {
+	while (!r && jobs_ask_way(jobs, NULL, key) > 0) {
 		pthread_cond_wait(&jobs->ended, &jobs->lock);
 		r = refuse_busy(jobs, key, vm, reterr);
 	}
@@ -389,6 +411,7 @@ void jobs_release(struct jobs *jobs, const char *key)
 			(strv_count(&jobs->holds[i + 1]) + 1) * sizeof(*jobs->holds));
 		break;
 	}
+	jobs_start_waiting(jobs);
 	pthread_mutex_unlock(&jobs->lock);
 }
 
@@ -398,10 +421,20 @@ char *jobs_holder(struct jobs *jobs, const char *key)
 	char *id;
 
 	pthread_mutex_lock(&jobs->lock);
-	job = holder_of(jobs, key);
+	job = jobs_holder_of(jobs, key);
 	id = job ? xstrdup(job->v.id) : NULL;
 	pthread_mutex_unlock(&jobs->lock);
 	return id;
+}
+
+/* Lock held. One that does not run ends at once. */
+static void cancel(struct job *job)
+{
+	_cleanup_err_ struct err err = ERR_INIT;
+
+	job->cancelled = 1;
+	if (job->v.state == JOB_PAUSED || (job->v.state == JOB_QUEUED && job->waiting))
+		job_end(job, job_check(job, &err), &err);
 }
 
 int jobs_cancel(struct jobs *jobs, const char *id, struct err *reterr)
@@ -411,7 +444,8 @@ int jobs_cancel(struct jobs *jobs, const char *id, struct err *reterr)
 	if (!job)
 		return err_set(reterr, ERR_NO_JOB, -ENOENT, "there is no job '%s'", id);
 	pthread_mutex_lock(&jobs->lock);
-	job->cancelled = 1;
+	job->pause = 0;
+	cancel(job);
 	pthread_mutex_unlock(&jobs->lock);
 	return 0;
 }
@@ -516,7 +550,7 @@ void jobs_free(struct jobs *jobs)
 		cleanup_free(&w);
 	}
 	for (size_t i = 0; i < jobs->n; i++) {
-		if (jobs->list[i]->v.state == JOB_QUEUED)
+		if (jobs->list[i]->v.state == JOB_QUEUED && !jobs->list[i]->waiting)
 			job_unref(jobs->list[i]); /* the reference of a worker that never took it */
 		job_unref(jobs->list[i]);
 	}
@@ -532,8 +566,9 @@ void jobs_stop(struct jobs *jobs)
 	pthread_mutex_lock(&jobs->lock);
 	jobs->stopping = 1;
 	for (size_t i = 0; i < jobs->n; i++)
-		if (jobs->list[i]->v.state <= JOB_RUNNING)
-			ignore_result(jobs_cancel(jobs, jobs->list[i]->v.id, NULL)); /* it exists */
+		if (jobs->list[i]->v.state <= JOB_RUNNING ||
+		    (jobs->list[i]->v.state == JOB_PAUSED && !jobs->list[i]->gives_way))
+			cancel(jobs->list[i]);
 	pthread_mutex_unlock(&jobs->lock);
 }
 

@@ -15,7 +15,8 @@
 struct jobs;
 struct job;
 
-enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_DONE, JOB_FAILED, JOB_CANCELLED };
+/* Up to JOB_RUNNING it holds its VM; from JOB_DONE on it has ended. */
+enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_PAUSED, JOB_DONE, JOB_FAILED, JOB_CANCELLED };
 
 /* A copy of a job's state at one instant; strings *owned*. */
 struct job_view {
@@ -62,9 +63,9 @@ _must_check_ int job_submit_giving_way(struct jobs *jobs, const char *operation,
 				       job_fn fn, void *arg, void (*free_arg)(void *arg), struct job **ret_job,
 				       struct err *reterr);
 
-/* Holds a further key for the rest of the job (a VM whose GUID became known).
- * Returns 0 or -EBUSY. */
-_must_check_ int job_claim(struct job *job, const char *key, struct err *reterr);
+/* Holds a further key for the rest of the job: a VM whose GUID became known, or another VM, of
+ * that name (vm; NULL: the job's). Waits for a job that gives way. Returns 0 or -EBUSY. */
+_must_check_ int job_claim(struct job *job, const char *key, const char *vm, struct err *reterr);
 
 /* Holds a key for a moment without a job (short changes by rpc); waits for a job that gives
  * way. Returns 0 or -EBUSY. */
@@ -97,7 +98,7 @@ int job_cancelled(struct job *job);
 /* Fills reterr with ERR_CANCELLED and returns -ECANCELED if so, else 0. */
 _must_check_ int job_check(struct job *job, struct err *reterr);
 
-/* 1 if the job should stop: it was cancelled, or another one waits for its VM. Any thread. */
+/* 1 if the job should stop: it was cancelled, is to pause, or another one waits for its VM. Any thread. */
 int job_interrupted(struct job *job);
 
 /* Its id (*borrowed*). */
@@ -105,6 +106,38 @@ const char *job_id(const struct job *job);
 
 /* Asks a job by id to stop. Returns 0, or -ENOENT with ERR_NO_JOB. Any thread. */
 _must_check_ int jobs_cancel(struct jobs *jobs, const char *id, struct err *reterr);
+
+/* From now on the job can be paused: its body returns -ECANCELED when job_interrupted() says
+ * so, having left nothing half done, and goes on from there when it is called again with the same
+ * argument. Any thread. */
+void job_let_pause(struct job *job);
+
+/* 1 if it was asked to pause. Any thread. */
+int job_pausing(struct job *job);
+
+/* 1 if all jobs were asked to stop (jobs_stop()). Any thread. */
+int job_stopping(struct job *job);
+
+/* 0 if the job of that id could be paused now, or negative errno with ERR_REFUSED or
+ * ERR_NO_JOB. Any thread. */
+_must_check_ int jobs_may_pause(struct jobs *jobs, const char *id, struct err *reterr);
+
+/* Asks a job to stop until jobs_resume(); meanwhile it holds nothing. One that is paused
+ * is success. Returns as jobs_may_pause(). Any thread. */
+_must_check_ int jobs_pause(struct jobs *jobs, const char *id, struct err *reterr);
+
+/* Lets a paused job go on, at once or when its VM is free. Returns 0 or negative errno
+ * (ERR_REFUSED: it is not paused; ERR_NO_JOB). Any thread. */
+_must_check_ int jobs_resume(struct jobs *jobs, const char *id, struct err *reterr);
+
+/* A job of the sort of job_submit_giving_way() that is paused from the beginning; id, began: of the
+ * one that it continues. Returns 0 or -EEXIST (there is a job of that id), -EBUSY (jobs_stop()); then arg
+ * stays the caller's. */
+_must_check_ int job_submit_paused(struct jobs *jobs, const char *operation, const char *key, const char *vm,
+				   const char *id, int64_t began, job_fn fn, void *arg, void (*free_arg)(void *arg));
+
+/* The job of that operation on that key which is paused, or asked to (a reference, *owned*), or NULL. */
+struct job *jobs_paused(struct jobs *jobs, const char *operation, const char *key);
 
 /* The job of that id (a reference, *owned*), or NULL: running ones and those that ended lately. */
 struct job *jobs_find(struct jobs *jobs, const char *id);
@@ -121,7 +154,7 @@ void job_look(struct job *job, struct job_view *ret_view);
 /* Empties it. */
 void job_view_done(struct job_view *view);
 
-/* "queued", "running", "done", "failed", "cancelled". */
+/* "queued", "running", "paused", "done", "failed", "cancelled". */
 const char *job_state_name(enum job_state state);
 
 /* fn(arg, job) is called in the main loop's thread whenever a job changed

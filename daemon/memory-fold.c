@@ -43,7 +43,7 @@ static int plan_one(const struct machine *m, const struct config *cfg, struct in
 	int r = savestate_chain_open(m->dir, cfg->state.vsv, cfg->state.bin, &chain, reterr);
 
 	if (!r)
-		r = join_fold_size(&chain.files[0], &chain.files[1], &size, reterr);
+		r = join_fold_size(chain.files, chain.n < 2 ? chain.n : 2, &size, reterr);
 	if (r < 0)
 		return r;
 	intent_set(in, key, "%s", cfg->guid.s);

@@ -39,6 +39,15 @@ static void look_free(void *arg)
 	cleanup_free(&l);
 }
 
+static struct look *look_new(struct daemon *daemon, const struct guid *vm)
+{
+	struct look *l = xcalloc(1, sizeof(*l));
+
+	l->daemon = daemon;
+	l->vm = *vm;
+	return l;
+}
+
 static int is_stopped(const struct guid *vm)
 {
 	int found;
@@ -178,10 +187,18 @@ static int guest_turned(const struct look *l, enum hv_state before)
 	return (before == HV_OFF) != (now == HV_OFF);
 }
 
-static int merge_body(struct job *job, void *arg, struct err *reterr)
+/* It was asked to stop: the engine hears of it, unless that is for another job, which comes back to it. */
+static int give_up(struct job *job, struct err *why, struct err *reterr)
 {
-	struct look *l = arg;
+	if (job_pausing(job) || (job_cancelled(job) && !job_stopping(job)))
+		return err_move(reterr, why);
+	return job_cancelled(job) ? err_set(reterr, ERR_CANCELLED, -ECANCELED,
+					    "vmsnapd was stopped; merging goes on when it starts again") : 0;
+}
 
+/* Whether anything is left is looked for even if it is to stop: what is done is done. */
+static int merge_all(struct look *l, struct job *job, struct err *reterr)
+{
 	for (;;) {
 		_cleanup_err_ struct err err = ERR_INIT;
 		enum hv_state before = HV_OFF;
@@ -193,19 +210,34 @@ static int merge_body(struct job *job, void *arg, struct err *reterr)
 			r = merge_next(l, job, &err);
 		if (r == 0)
 			return 0;
-		if (r == -ECANCELED && !job_cancelled(job))
-			return 0; /* whoever goes first comes back to it */
-		if (r < 0 && r != -ENOSPC && !guest_turned(l, before))
+		if (r > 0)
+			continue;
+		if (r == -ECANCELED)
+			return give_up(job, &err, reterr);
+		if (r != -ENOSPC && !guest_turned(l, before))
 			return err_move(reterr, &err);
-		if (r < 0)
-			log_err(LOG_LEVEL_INFO, &err, "a merge is begun again");
+		log_err(LOG_LEVEL_INFO, &err, "a merge is begun again");
 		if (r == -ENOSPC)
 			nanosleep(&(struct timespec){ .tv_nsec = ROOM_LOOK_NSEC }, NULL);
 		err_done(&err);
 		r = interrupted(job, &err);
 		if (r < 0)
-			return job_cancelled(job) ? err_move(reterr, &err) : 0;
+			return give_up(job, &err, reterr);
 	}
+}
+
+/* Of a job of its own. What was renamed while it was paused is found again. */
+static int merge_body(struct job *job, void *arg, struct err *reterr)
+{
+	_cleanup_vmdir_ struct vmdir *dir = NULL;
+	struct look *l = arg;
+	int r = catalog_dir(l->daemon->catalog, &l->vm, &dir, reterr);
+
+	if (r < 0)
+		return r;
+	vmdir_free(l->dir);
+	l->dir = TAKE_PTR(dir);
+	return merge_all(l, job, reterr);
 }
 
 int merges_run(struct daemon *daemon, const struct vmdir *dir, const char *into_base, struct job *job,
@@ -213,10 +245,32 @@ int merges_run(struct daemon *daemon, const struct vmdir *dir, const char *into_
 {
 	struct look l = { .daemon = daemon, .dir = (struct vmdir *)dir, .vm = dir->guid, .into_base = into_base };
 
-	return merge_body(job, &l, reterr);
+	return merge_all(&l, job, reterr);
 }
 
 /* ---- when */
+
+/* 1 if merging is paused. The job of a pause that an earlier daemon left is there again then. */
+static int is_paused(const struct look *l)
+{
+	_cleanup_job_ struct job *paused = jobs_paused(l->daemon->jobs, MERGE_OPERATION, l->vm.s);
+	_cleanup_free_ char *id = NULL;
+	struct index_vm vm;
+	struct look *own;
+	int64_t began;
+
+	if (paused || merges_pause_read(l->dir, &id, &began) == 0)
+		return paused != NULL;
+	if (catalog_find_vm(l->daemon->catalog, l->vm.s, &vm, NULL) < 0)
+		return 1; /* it is told of when its document can be read */
+	own = look_new(l->daemon, &l->vm);
+	own->dir = vmdir_copy(l->dir);
+	if (job_submit_paused(l->daemon->jobs, MERGE_OPERATION, l->vm.s, vm.name, id, began, merge_body, own,
+			      look_free) < 0)
+		look_free(own); /* it is there already, or nobody will ask for it */
+	index_vm_done(&vm);
+	return 1;
+}
 
 /* Quick worker. What cannot be merged is left as it is; why is said by who asks for it. */
 static void look_work(void *arg)
@@ -231,6 +285,8 @@ static void look_work(void *arg)
 	int r = catalog_dir(l->daemon->catalog, &l->vm, &l->dir, &err);
 
 	record = r < 0 ? NULL : vmdir_intent(l->dir);
+	if (!r && is_paused(l))
+		r = -EBUSY;
 	if (!r)
 		r = path_exists(record) == 0 ? machine_open(l->daemon, l->dir, 0, &m, &err) : -EBUSY;
 	if (!r)
@@ -240,20 +296,16 @@ static void look_work(void *arg)
 					  look_free, &job, &err);
 	if (r < 0 && r != -EBUSY)
 		log_debug("VM %s: nothing is merged: %s", l->vm.s, err.message ? err.message : "");
-	if (!job)
+	if (job)
+		job_let_pause(job);
+	else
 		look_free(l);
 }
 
 void merges_look(struct daemon *daemon, const struct guid *vm)
 {
-	struct look *l;
-
-	if (guid_is_none(vm) || is_stopped(vm))
-		return;
-	l = xcalloc(1, sizeof(*l));
-	l->daemon = daemon;
-	l->vm = *vm;
-	worker_run(daemon->quick, look_work, NULL, l);
+	if (!guid_is_none(vm) && !is_stopped(vm))
+		worker_run(daemon->quick, look_work, NULL, look_new(daemon, vm));
 }
 
 static void look_all_work(void *arg)
@@ -274,14 +326,31 @@ void merges_look_all(struct daemon *daemon)
 	worker_run(daemon->quick, look_all_work, NULL, daemon);
 }
 
+/* Other VMs may have waited for it, or no image of theirs is shared any more. */
+static int concerns_others(const struct job_view *view)
+{
+	static const char *const operations[] = { "vm adopt", "vm delete", "repair" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(operations); i++)
+		if (strcmp(view->operation, operations[i]) == 0)
+			return 1;
+	return 0;
+}
+
 void merges_job_ended(struct daemon *daemon, const struct job_view *view)
 {
 	if (strcmp(view->operation, MERGE_OPERATION) == 0) {
 		if (view->state == JOB_CANCELLED)
 			set_stopped(&view->vm_id, 1);
+		merges_pause_forget(daemon, view);
 		return;
 	}
-	if (strcmp(view->operation, "snapshot delete") == 0)
+	if (strcmp(view->operation, "snapshot delete") == 0 || strcmp(view->operation, "vm adopt") == 0)
 		set_stopped(&view->vm_id, 0);
-	merges_look(daemon, &view->vm_id);
+	if (strcmp(view->operation, "vm delete") == 0 && view->state == JOB_DONE)
+		merges_pause_end(daemon, &view->vm_id);
+	if (concerns_others(view))
+		merges_look_all(daemon);
+	else
+		merges_look(daemon, &view->vm_id);
 }

@@ -2,8 +2,8 @@
 /* Merging goes on by itself: whatever hidden images a VM directory has that can be merged
  * is found by the planner at start, after each operation and when a guest stops, and done
  * by a job that gives way to all others. Nothing is remembered but the intent record of
- * the merge under way; a job that somebody cancelled leaves a mark in memory, until the next start or
- * the next deletion. */
+ * the merge under way, and the mark of a pause; a job that somebody cancelled leaves one in memory, until the next
+ * start or the next deletion. */
 #ifndef DAEMON_MERGES_H
 #define DAEMON_MERGES_H
 
@@ -25,6 +25,30 @@ void merges_look_all(struct daemon *daemon);
 
 /* A job has ended: what it left may be merged now. Main loop's thread. */
 void merges_job_ended(struct daemon *daemon, const struct job_view *view);
+
+/* Pauses the job of that id, a merge beyond the next start of the daemon: nothing is merged by itself then
+ * until merges_resume(). Returns 0 or negative errno, as jobs_pause(). */
+_must_check_ int merges_pause(struct daemon *daemon, const char *id, struct err *reterr);
+
+/* Lets the paused job of that id go on. Returns 0 or negative errno, as jobs_resume(). */
+_must_check_ int merges_resume(struct daemon *daemon, const char *id, struct err *reterr);
+
+/* Tells whoever deletes snapshots that what they leave is not merged, if so. */
+void merges_warn_paused(struct daemon *daemon, const struct guid *vm, struct job *job);
+
+/* ---- between merges*.c */
+
+/* Whether the VM has the mark of a pause: 1 with the job's id (*owned*) and when it began (us
+ * since 1970 UTC; of a damaged one a new id, and now), or 0. */
+int merges_pause_read(const struct vmdir *dir, char **ret_id, int64_t *ret_began);
+
+/* A merge has ended: removes the mark if it is of that job. Returns at once. */
+void merges_pause_forget(struct daemon *daemon, const struct job_view *view);
+
+/* The VM is gone: ends its paused job. */
+void merges_pause_end(struct daemon *daemon, const struct guid *vm);
+
+/* ---- */
 
 /* Merges all that can be merged, now and in the caller's job, which holds the VM. into_base
  * (*borrowed*, NULL none): an image outside the VM directory that may be committed into.

@@ -5,6 +5,7 @@
 #define DAEMON_OP_OTHERS_H
 
 #include "daemon/machine.h"
+#include "layout/index.h"
 
 /* Refuses (ERR_REFUSED, the other VM named) if the file or device at path, by
  * whatever name, is in a chain of a VM other than m's. Returns 0 or negative errno. */
@@ -17,5 +18,10 @@ _must_check_ int op_others_refuse_directory(const struct machine *m, struct err 
  * list (NULL: none). Returns 0 or negative errno. */
 _must_check_ int op_others_shared(const struct machine *m, char *const *paths, char ***ret_shared,
 				  struct err *reterr);
+
+/* The other way round: the VMs other than m's that have one of paths in a chain or in their
+ * directory, *owned* array freed by index_vms_free(). Returns 0 or negative errno. */
+_must_check_ int op_others_owners(const struct machine *m, char *const *paths, struct index_vm **ret_vms,
+				  size_t *ret_n, struct err *reterr);
 
 #endif

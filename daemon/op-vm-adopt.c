@@ -12,6 +12,7 @@
 #include "daemon/daemon.h"
 #include "daemon/op-others.h"
 #include "daemon/op-vm.h"
+#include "layout/chain.h"
 #include "layout/image.h"
 #include "layout/store.h"
 #include "xmlcfg/domain.h"
@@ -330,6 +331,66 @@ static int refuse_shared(struct machine *m, const struct domain_disks *disks, si
 	return r;
 }
 
+/* The images that a disk consists of, as far as they can be read. */
+static void add_chain(const struct domain_disk *d, char ***paths)
+{
+	_cleanup_free_ char *at = xstrdup(d->source), *format = xstrdup(d->format);
+
+	while (at && !strv_has(*paths, at)) {
+		_cleanup_free_ char *next = NULL, *next_format = NULL;
+
+		strv_push(paths, xstrdup(at));
+		if (!format || chain_next(at, format, &next, &next_format, NULL) < 0)
+			return; /* it is told of when the disk is used */
+		xstrset(&at, next);
+		xstrset(&format, next_format);
+	}
+}
+
+/* What a dead daemon left there is settled as before any other job. */
+static int claim_base(struct machine *m, const struct index_vm *vm, const char *name, struct job *job,
+		      struct err *reterr)
+{
+	_cleanup_vmdir_ struct vmdir *dir = vmdir_new(vm->root, &vm->guid);
+	int r = job_claim(job, vm->guid.s, vm->name, reterr);
+
+	if (!r)
+		r = op_recover(m->daemon, dir, job, reterr);
+	if (r < 0)
+		err_prefix(reterr, "domain '%s' stands on images of VM '%s'", name, vm->name);
+	return r;
+}
+
+/* Nobody may merge or remove images of another VM while they get a dependant that is not seen
+ * yet. A merge that was under way may have changed what is below: it is looked at again. */
+static int claim_bases(struct machine *m, const struct domain_disks *disks, const char *name, struct job *job,
+		       struct err *reterr)
+{
+	_cleanup_strv_ char **claimed = NULL;
+	int r = 0, more = 1;
+
+	while (!r && more) {
+		_cleanup_strv_ char **paths = NULL;
+		struct index_vm *vms = NULL;
+		size_t n = 0;
+
+		for (size_t i = 0; i < disks->n; i++)
+			if (domain_disk_managed(&disks->disk[i], NULL))
+				add_chain(&disks->disk[i], &paths);
+		r = op_others_owners(m, paths, &vms, &n, reterr);
+		more = 0;
+		for (size_t i = 0; !r && i < n; i++) {
+			if (strv_has(claimed, vms[i].guid.s))
+				continue;
+			r = claim_base(m, &vms[i], name, job, reterr);
+			strv_push(&claimed, xstrdup(vms[i].guid.s));
+			more = 1;
+		}
+		index_vms_free(vms, n);
+	}
+	return r;
+}
+
 static int plan_disks(struct machine *m, const char *name, int convert, struct job *job, struct intent *in,
 		      struct err *reterr)
 {
@@ -349,6 +410,8 @@ static int plan_disks(struct machine *m, const char *name, int convert, struct j
 	for (size_t i = 0; !r && i < disks.n; i++)
 		if (domain_disk_managed(&disks.disk[i], NULL))
 			r = refuse_shared(m, &disks, i, name, reterr);
+	if (!r)
+		r = claim_bases(m, &disks, name, job, reterr);
 	domain_disks_done(&disks);
 	return r;
 }
@@ -424,7 +487,7 @@ int vm_adopt(struct daemon *daemon, const char *domain, int convert, struct job 
 	if (!r)
 		r = check_domain(daemon, &d, reterr);
 	if (!r)
-		r = job_claim(job, d.guid.s, reterr);
+		r = job_claim(job, d.guid.s, NULL, reterr);
 	if (r < 0)
 		return r;
 	root = store_new_vm_path(catalog_store(daemon->catalog), d.name, &d.guid);

@@ -260,7 +260,7 @@ int vm_create(struct daemon *daemon, const struct vm_spec *spec, struct job *job
 	if (!r && spec->import_disk)
 		r = plan_import(spec, in, reterr);
 	if (!r)
-		r = job_claim(job, guid.s, reterr);
+		r = job_claim(job, guid.s, NULL, reterr);
 	if (r < 0)
 		return r;
 	root = store_new_vm_path(catalog_store(daemon->catalog), spec->name, &guid);

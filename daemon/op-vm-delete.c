@@ -78,13 +78,15 @@ static int remove_state(struct op *op, struct err *reterr)
 {
 	static const char *const names[] = { "before.xml", "before_VARS.fd", "before.permall", "restore.fifo", "save.fifo" };
 	_cleanup_free_ char *state = vmdir_state_path(op->m->dir), *nvram = vmdir_nvram(op->m->dir);
-	_cleanup_free_ char *dir = vmdir_state_dir(op->m->dir);
+	_cleanup_free_ char *dir = vmdir_state_dir(op->m->dir), *pause = vmdir_pause(op->m->dir);
 	int r = memory_remove(state, reterr);
 
 	if (!r)
 		r = background_forget(dir, reterr);
 	if (!r)
 		r = file_remove(nvram, reterr);
+	if (!r)
+		r = file_remove(pause, reterr);
 	for (size_t i = 0; !r && i < ARRAY_SIZE(names); i++) {
 		_cleanup_free_ char *path = path_join(dir, names[i]);
 

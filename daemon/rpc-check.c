@@ -109,7 +109,7 @@ static int claim(struct request *req, struct job *job, const struct index_vm *vm
 
 	if (dry_run || req->dir)
 		return 1;
-	if (job_claim(job, vm->guid.s, &err) < 0) {
+	if (job_claim(job, vm->guid.s, vm->name, &err) < 0) {
 		check_add(left, CHECK_BUSY, NULL, "VM '%s' was left alone: %s", vm->name, err.message);
 		return 0;
 	}

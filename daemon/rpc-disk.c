@@ -53,7 +53,7 @@ static int flatten_body(struct job *job, void *arg, struct err *reterr)
 }
 
 static const struct request_kind flatten_kind = { .operation = "disk flatten", .needs_vm = 1, .needs_snapshot = 1,
-						  .body = flatten_body, .answer = request_answer_nothing };
+						  .may_pause = 1, .body = flatten_body, .answer = request_answer_nothing };
 static const struct request_kind chains_kind = { .needs_vm = 1, .answer = chains_answer };
 static const struct request_kind usage_kind = { .needs_vm = 1, .answer = usage_answer };
 static const struct request_kind plan_kind = { .needs_vm = 1, .needs_snapshot = 1, .answer = plan_answer };

@@ -8,6 +8,7 @@
 #include "common/alloc.h"
 #include "daemon/catalog.h"
 #include "daemon/hv.h"
+#include "daemon/merges.h"
 #include "daemon/options.h"
 #include "daemon/rpc-request.h"
 #include "daemon/rpc-view.h"
@@ -27,6 +28,22 @@ static int list_answer(struct request *req, json_t **ret_out, struct err *reterr
 static int cancel_answer(struct request *req, json_t **ret_out, struct err *reterr)
 {
 	int r = jobs_cancel(req->daemon->jobs, request_string(req, "id"), reterr);
+
+	*ret_out = r < 0 ? NULL : json_object();
+	return r;
+}
+
+static int pause_answer(struct request *req, json_t **ret_out, struct err *reterr)
+{
+	int r = merges_pause(req->daemon, request_string(req, "id"), reterr);
+
+	*ret_out = r < 0 ? NULL : json_object();
+	return r;
+}
+
+static int resume_answer(struct request *req, json_t **ret_out, struct err *reterr)
+{
+	int r = merges_resume(req->daemon, request_string(req, "id"), reterr);
 
 	*ret_out = r < 0 ? NULL : json_object();
 	return r;
@@ -100,7 +117,7 @@ static void watcher_tell(void *arg, struct job *job)
 	if (w->id && strcasecmp(w->id, job_id(job)) != 0)
 		return;
 	job_look(job, &view);
-	ended = view.state > JOB_RUNNING;
+	ended = view.state >= JOB_DONE;
 	if (!ended && !rpc_call_writable(w->call)) {
 		job_view_done(&view);
 		return;
@@ -125,7 +142,7 @@ static void watcher_tell_all(struct watcher *w)
 		struct job_view view;
 
 		job_look(list[i], &view);
-		if (view.state <= JOB_RUNNING)
+		if (view.state < JOB_DONE)
 			watcher_tell(w, list[i]);
 		job_view_done(&view);
 		job_unref(list[i]);
@@ -160,6 +177,8 @@ static void watch_jobs(struct rpc_call *call, json_t *params, void *ctx)
 
 static const struct request_kind list_kind = { .answer = list_answer };
 static const struct request_kind cancel_kind = { .answer = cancel_answer };
+static const struct request_kind pause_kind = { .answer = pause_answer };
+static const struct request_kind resume_kind = { .answer = resume_answer };
 static const struct request_kind status_kind = { .answer = status_answer };
 
 static void list_jobs(struct rpc_call *call, json_t *params, void *ctx)
@@ -172,6 +191,16 @@ static void cancel_job(struct rpc_call *call, json_t *params, void *ctx)
 	request_start(&cancel_kind, call, params, ctx);
 }
 
+static void pause_job(struct rpc_call *call, json_t *params, void *ctx)
+{
+	request_start(&pause_kind, call, params, ctx);
+}
+
+static void resume_job(struct rpc_call *call, json_t *params, void *ctx)
+{
+	request_start(&resume_kind, call, params, ctx);
+}
+
 static void get_status(struct rpc_call *call, json_t *params, void *ctx)
 {
 	request_start(&status_kind, call, params, ctx);
@@ -179,7 +208,8 @@ static void get_status(struct rpc_call *call, json_t *params, void *ctx)
 
 const struct rpc_method rpc_job_methods[] = {
 	{ "ListJobs", list_jobs },   { "WatchJobs", watch_jobs }, { "CancelJob", cancel_job },
-	{ "GetStatus", get_status }, { NULL, NULL },
+	{ "PauseJob", pause_job },   { "ResumeJob", resume_job }, { "GetStatus", get_status },
+	{ NULL, NULL },
 };
 
 static struct rpc_method all_methods[64];

@@ -111,6 +111,8 @@ static int submit(struct request *req)
 		       &req->err);
 	if (r < 0)
 		request_unref(req);
+	else if (req->kind->may_pause)
+		job_let_pause(req->job);
 	return r;
 }
 
@@ -233,7 +235,7 @@ static void on_job(void *arg, struct job *job)
 	if (job != w->req->job || w->req->final)
 		return;
 	job_look(job, &view);
-	if (view.state <= JOB_RUNNING) {
+	if (view.state < JOB_DONE) {
 		tell_progress(w->req, &view);
 	} else {
 		struct request *req = w->req;

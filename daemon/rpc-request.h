@@ -23,6 +23,7 @@ struct request_kind {
 	int may_be_busy;       /* a query that changes a document: holds the VM for a moment */
 	int beside;            /* a job that only looks: beside the VM's own jobs, whatever was left unfinished */
 	int all;               /* without parameter "vm" all VMs are meant */
+	int may_pause;         /* the job can be paused: its body may be called again */
 	job_fn body;           /* of the job; arg is the request */
 	/* Fills *ret_out (*owned*) for the final reply, after the body. Returns 0 or negative errno. */
 	int (*answer)(struct request *req, json_t **ret_out, struct err *reterr);
@@ -42,6 +43,7 @@ struct request {
 	struct rpc_call *call;  /* NULL once answered, or when the client is gone */
 	int refs;               /* main thread's and the job's; main loop's thread only but for the job's end */
 	struct err err;
+	int began;              /* the body has done what it does only once */
 	json_t *result;         /* what the body has to say to `answer`, *owned* reference, or NULL */
 	json_t *out;
 	unsigned told;          /* version of the job that the client has seen */

@@ -110,13 +110,23 @@ static int revert_body(struct job *job, void *arg, struct err *reterr)
 	return apply(arg, job, NULL, reterr);
 }
 
+/* It can be paused once nothing is left to do but merging. */
 static int delete_body(struct job *job, void *arg, struct err *reterr)
 {
 	struct request *req = arg;
+	int r = 0;
 
-	int r = snapshot_delete_scope(req->daemon, req->dir, &req->snapshot, request_string(req, "scope"), job, reterr);
-
-	return r < 0 || !request_bool(req, "intoBase", 0) ? r : merges_into_base(req->daemon, req->dir, job, reterr);
+	if (!req->began)
+		r = snapshot_delete_scope(req->daemon, req->dir, &req->snapshot, request_string(req, "scope"), job, reterr);
+	if (r < 0)
+		return r;
+	if (!req->began)
+		merges_warn_paused(req->daemon, &req->vm.guid, job);
+	req->began = 1;
+	if (!request_bool(req, "intoBase", 0))
+		return 0;
+	job_let_pause(job);
+	return merges_into_base(req->daemon, req->dir, job, reterr);
 }
 
 /* The VM as it is now, and the snapshot that was taken of the present before. */

@@ -34,11 +34,11 @@ static json_t *list_actions(const struct plan *plan)
 
 /* The snapshots that go, and what their memory comes to. */
 static void add_snapshots(const struct holdings *h, const struct guid *guids, size_t n, json_t *obj,
-			  int64_t *ret_memory, int64_t *ret_folded)
+			  int64_t *ret_memory)
 {
 	json_t *ids = json_array(), *names = json_array();
 
-	*ret_memory = *ret_folded = 0;
+	*ret_memory = 0;
 	for (size_t i = 0; i < n; i++) {
 		const struct config *cfg = holdings_snapshot(h, guids[i].s);
 		int64_t memory = cfg ? holdings_memory(h, cfg) : 0;
@@ -46,8 +46,6 @@ static void add_snapshots(const struct holdings *h, const struct guid *guids, si
 		json_array_append_new(ids, json_string(guids[i].s));
 		json_array_append_new(names, vl_string(cfg ? cfg->name : ""));
 		*ret_memory += memory;
-		/* those that derive from it are gone by then if they go, too */
-		*ret_folded += memory && n == 1 ? holdings_folded(h, &guids[i]) : 0;
 	}
 	json_object_set_new(obj, "snapshots", ids);
 	json_object_set_new(obj, "names", names);
@@ -56,17 +54,18 @@ static void add_snapshots(const struct holdings *h, const struct guid *guids, si
 static json_t *plan_object(const struct holdings *h, const struct guid *guids, size_t n, const struct plan *plan,
 			   int64_t available)
 {
-	int64_t memory, folded, min, rate, copied, needed;
+	struct holdings_folds folds = holdings_folded(h, guids, n);
+	int64_t memory, min, rate, copied, needed;
 	json_t *obj = json_object();
 	int measured;
 
-	add_snapshots(h, guids, n, obj, &memory, &folded);
-	copied = plan->copied + folded;
-	min = plan->saved_min + memory - folded;
-	needed = plan->needed > folded ? plan->needed : folded; /* one after the other */
+	add_snapshots(h, guids, n, obj, &memory);
+	copied = plan->copied + folds.copied;
+	min = plan->saved_min + memory - folds.kept;
+	needed = plan->needed > folds.needed ? plan->needed : folds.needed; /* one after the other */
 	rate = pace_rate(&measured);
 	json_object_update_new(obj, json_pack("{s:o, s:I, s:I, s:I, s:I, s:I}", "actions", list_actions(plan), "memoryBytes",
-					  (json_int_t)memory, "foldedBytes", (json_int_t)folded, "copiedBytes",
+					  (json_int_t)memory, "foldedBytes", (json_int_t)folds.kept, "copiedBytes",
 					  (json_int_t)copied, "neededBytes", (json_int_t)needed, "availableBytes",
 					  (json_int_t)available));
 	json_object_update_new(obj, json_pack("{s:I, s:I, s:I, s:b, s:I}", "freedMinBytes", (json_int_t)(min > 0 ? min : 0),

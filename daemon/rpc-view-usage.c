@@ -68,7 +68,7 @@ static int64_t above_zero(int64_t value)
 static int snapshot_object(const struct holdings *h, const struct config *cfg, const struct plan *due,
 			   json_t **ret_json, struct err *reterr)
 {
-	int64_t memory = holdings_memory(h, cfg), folded = memory ? holdings_folded(h, &cfg->guid) : 0;
+	int64_t memory = holdings_memory(h, cfg), folded = memory ? holdings_folded(h, &cfg->guid, 1).kept : 0;
 	_cleanup_(plan_done) struct plan plan = { 0 };
 	int r = holdings_plan(h, &cfg->guid, 1, &plan, reterr);
 

@@ -132,6 +132,19 @@ static int read_image(struct chain_image *image, char **ret_next, char **ret_for
 	return vhd_refuse_differencing(image->path, image->format, reterr);
 }
 
+int chain_next(const char *path, const char *format, char **ret_next, char **ret_format, struct err *reterr)
+{
+	struct chain_image image = { .path = (char *)path, .format = (char *)format };
+	char *next = NULL, *next_format = NULL;
+	int r = read_image(&image, &next, &next_format, reterr);
+
+	if (r < 0)
+		return r;
+	*ret_next = next;
+	*ret_format = next_format;
+	return 0;
+}
+
 int chain_read(const char *path, const char *format, struct chain *ret_chain, struct err *reterr)
 {
 	_cleanup_(walk_done) struct walk walk = {0};

@@ -32,6 +32,11 @@ struct chain {
  * chain_done(). Returns 0 or negative errno. */
 _must_check_ int chain_read(const char *path, const char *format, struct chain *ret_chain, struct err *reterr);
 
+/* What is below the image at path, by its header: path and format (*owned*; NULL at the end of the chain).
+ * Returns 0 or negative errno, as chain_read(). */
+_must_check_ int chain_next(const char *path, const char *format, char **ret_next, char **ret_format,
+			    struct err *reterr);
+
 /* Empties it. Takes an empty one. */
 void chain_done(struct chain *chain);
 

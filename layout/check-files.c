@@ -37,7 +37,7 @@ void check_refs(const struct check_picture *pic, struct check_report *rep)
 struct walk {
 	const struct check_picture *pic;
 	struct check_report *rep;
-	char *vms, *state, *snaps, *avhds, *quarantine;
+	char *vms, *state, *snaps, *avhds, *quarantine, *pause;
 };
 
 static void walk_done(struct walk *w)
@@ -47,6 +47,7 @@ static void walk_done(struct walk *w)
 	free(w->snaps);
 	free(w->avhds);
 	free(w->quarantine);
+	free(w->pause);
 }
 
 /* The snapshot whose directory path is, if its document is there. */
@@ -144,7 +145,7 @@ static void walk_dir(const struct walk *w, const char *dir, int depth)
 			judge_directory(w, path, &st);
 		if (strcmp(path, w->quarantine) == 0)
 			check_add(w->rep, CHECK_QUARANTINED, path, "'%s' holds what an earlier repair found unused", path);
-		else if (is_document(w->pic, path))
+		else if (is_document(w->pic, path) || strcmp(path, w->pause) == 0)
 			judge_document(w, path, &st);
 		else if (!is_standing(w, path) && !check_is_used(w->pic, path))
 			judge_unused(w, path, &st);
@@ -178,7 +179,7 @@ void check_files(const struct check_picture *pic, struct check_report *rep)
 	_cleanup_(walk_done) struct walk w = {
 		.pic = pic, .rep = rep, .vms = vmdir_vms_dir(pic->dir), .state = vmdir_state_dir(pic->dir),
 		.snaps = vmdir_snapshots_dir(pic->dir), .avhds = vmdir_avhd_dir(pic->dir),
-		.quarantine = path_join(pic->dir->root, CHECK_QUARANTINE),
+		.quarantine = path_join(pic->dir->root, CHECK_QUARANTINE), .pause = vmdir_pause(pic->dir),
 	};
 	struct stat st;
 

@@ -49,6 +49,11 @@ char *vmdir_intent(const struct vmdir *vd)
 	return xasprintf("%s/" VMS_NAME "/%s.op", vd->root, vd->guid.s);
 }
 
+char *vmdir_pause(const struct vmdir *vd)
+{
+	return xasprintf("%s/" VMS_NAME "/%s.paused", vd->root, vd->guid.s);
+}
+
 char *vmdir_state_dir(const struct vmdir *vd)
 {
 	return xasprintf("%s/" VMS_NAME "/%s", vd->root, vd->guid.s);

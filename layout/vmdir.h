@@ -36,6 +36,7 @@ DEFINE_CLEANUP(struct vmdir, vmdir_free);
 char *vmdir_vms_dir(const struct vmdir *vd);       /* Virtual Machines */
 char *vmdir_config(const struct vmdir *vd);        /* Virtual Machines/<VMGUID>.xml */
 char *vmdir_intent(const struct vmdir *vd);        /* Virtual Machines/<VMGUID>.op */
+char *vmdir_pause(const struct vmdir *vd);         /* Virtual Machines/<VMGUID>.paused */
 char *vmdir_state_dir(const struct vmdir *vd);     /* Virtual Machines/<VMGUID> */
 char *vmdir_state_path(const struct vmdir *vd);    /* Virtual Machines/<VMGUID>/<VMGUID>, without .vsv or .bin */
 char *vmdir_nvram(const struct vmdir *vd);         /* Virtual Machines/<VMGUID>/<VMGUID>_VARS.fd */

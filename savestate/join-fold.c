@@ -241,19 +241,17 @@ static int count_data(void *arg, const struct vsv_block *block _unused_, uint64_
 	return 0;
 }
 
-int join_fold_size(const struct save_files *child, const struct save_files *parent, uint64_t *ret_bytes,
-		   struct err *reterr)
+int join_fold_size(const struct save_files *files, size_t n, uint64_t *ret_bytes, struct err *reterr)
 {
-	const struct save_files files[] = { *child, *parent };
 	_cleanup_chain_ struct chain *chain = NULL;
 	const struct vsv_info *info;
 	uint64_t n_data = 0, added;
-	int r = is_folded(child, parent, reterr);
+	int r = n < 2 ? 1 : is_folded(&files[0], &files[1], reterr);
 
 	*ret_bytes = 0;
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = chain_open(files, ARRAY_SIZE(files), 0, 1, &chain, reterr);
+	r = chain_open(files, n, 0, 1, &chain, reterr);
 	if (r >= 0)
 		r = join_each_window(chain, count_data, &n_data, reterr);
 	if (r < 0)

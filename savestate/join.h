@@ -54,10 +54,9 @@ _must_check_ int join_extract(const struct save_files *files, size_t n, int fd, 
 _must_check_ int join_fold(const struct save_files *files, size_t n, const struct save_files *to,
 			   image_progress_fn progress, void *arg, struct err *reterr);
 
-/* How many bytes join_fold() would write at most, by the page tables of the two. Returns 0 or
- * negative errno. */
-_must_check_ int join_fold_size(const struct save_files *child, const struct save_files *parent, uint64_t *ret_bytes,
-				struct err *reterr);
+/* How many bytes join_fold() would write at most, by the page tables, for the last of the n - 1
+ * parents that are taken in one after the other. Returns 0 or negative errno. */
+_must_check_ int join_fold_size(const struct save_files *files, size_t n, uint64_t *ret_bytes, struct err *reterr);
 
 /* Packs the memory file of a save state (packed.h): the packed file is written whole, read
  * again and compared, then gets its name; the flat file going is what decides. A crash leaves

@@ -3,13 +3,13 @@
 #include "varlink/manager-tables.h"
 
 static const struct vl_field job_fields[] = {
-	FIELD("id", VL_STRING, "Names the job for WatchJobs and CancelJob."),
+	FIELD("id", VL_STRING, "Names the job for WatchJobs, CancelJob, PauseJob and ResumeJob."),
 	FIELD("operation", VL_STRING, "What it does, in words: for example \"snapshot create\", or \"recover\" for "
 				      "what an earlier daemon left unfinished. New operations may appear."),
 	FIELD("vm", VL_STRING, "Name of the VM it works on, as it was when the job started."),
 	OPTIONAL("vmId", VL_STRING, "GUID of that VM; absent while a VM that is being created has none."),
-	FIELD("state", VL_STRING, "\"queued\" (waits), \"running\", \"done\", \"failed\" or \"cancelled\". The last "
-				  "three are final."),
+	FIELD("state", VL_STRING, "\"queued\" (waits), \"running\", \"paused\", \"done\", \"failed\" or \"cancelled\". "
+				  "The last three are final."),
 	OPTIONAL("phase", VL_STRING, "What it is doing at the moment, for people to read."),
 	OPTIONAL("bytesDone", VL_INT, "How much of the present phase is done; absent if that cannot be told."),
 	OPTIONAL("bytesTotal", VL_INT, "How much there is to do in the present phase. It can grow, because a running "

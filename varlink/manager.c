@@ -380,6 +380,12 @@ static const struct vl_method manager_methods[] = {
 	METHOD("CancelJob", NO, OPERATOR, cancel_job_in, nothing,
 	       "Asks a job to stop and to take back what it did. A job that is past the point of no return goes on; "
 	       "its state tells how it ended."),
+	METHOD("PauseJob", NO, OPERATOR, cancel_job_in, nothing,
+	       "Asks a job that merges or flattens disks to stop until ResumeJob; others are refused. Paused, it holds "
+	       "nothing: all else can be done to the VM. A merge stays paused when the daemon is started again, and no "
+	       "other begins by itself on that VM; other jobs end with the daemon."),
+	METHOD("ResumeJob", NO, OPERATOR, cancel_job_in, nothing,
+	       "Lets a paused job go on, as soon as nothing else is done to its VM."),
 	METHOD("GetStatus", NO, OBSERVER, nothing, get_status_out, "Tells how the daemon is."),
 	END,
 };

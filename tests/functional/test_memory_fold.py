@@ -79,6 +79,35 @@ def test_fold(machine):
     check_others(machine)
 
 
+def plan_of(machine, name, *scope):
+    return machine.lab.ctl("snapshot", "delete", machine.name, name, "--dry-run", *scope)["plan"]
+
+
+def test_subtree(machine):
+    """The second goes and then the first; the third, which derives from neither, takes in one after the other, and the
+    plan tells of each time."""
+    path = machine.snapshot_config(machine.guids[1]).path
+    machine.lab.daemon.stop()
+    tree = ElementTree.parse(path)
+    tree.getroot().find("properties/parent_id").text = machine.guids[0]
+    tree.write(path, encoding="utf-8", xml_declaration=True)
+    machine.lab.daemon.start()
+    once = plan_of(machine, "second")["foldedBytes"]
+    assert plan_of(machine, "first", "--children")["foldedBytes"] == once > 0
+    plan = plan_of(machine, "first", "--subtree")
+    assert plan["names"] == ["second", "first"] and plan["foldedBytes"] > once
+    assert plan["copiedBytes"] == once + plan["foldedBytes"] + sum(a["copiedBytes"] for a in plan["actions"])
+    assert plan["neededBytes"] >= plan["foldedBytes"]
+    machine.lab.ctl("snapshot", "delete", machine.name, "first", "--subtree")
+    assert set(machine.snapshots()) == {"base", "third"} and info(machine, "third")["chain"] == 1
+    config = machine.snapshot_config(machine.guids[2])
+    written = sum(os.stat(file).st_blocks * 512 for file in (config.state, config.memory))
+    assert once < written <= plan["foldedBytes"] + (1 << 20)
+    machine.lab.ctl("savestate", "verify", machine.name, "third")
+    machine.apply("third")
+    assert machine.ticks[2] <= first_number(machine.serial) <= machine.ticks[2] + SLACK
+
+
 @pytest.mark.parametrize("fault", ["kill-after:snapshot-delete.fold-bin", "kill-after:commit"])
 def test_killed(lab, machine, fault):
     """Between the renames, and before them: the next start finishes it."""

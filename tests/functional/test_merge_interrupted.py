@@ -2,42 +2,11 @@
 """Merges give way, are stopped, lose their guest or their room: nothing is lost, and they go on by themselves."""
 import os
 
-import pytest
 from vmsnaptest import disk, laws
+from vmsnaptest.slow import await_merge, jobs, merging
 from vmsnaptest.small import fill
 from vmsnaptest.tree import Tree
 from vmsnaptest.wait import until
-
-
-@pytest.fixture
-def slow(lab):
-    """Merges take for ever until this is called."""
-    path = lab.path("vmsnapd.conf")
-
-    def set_bandwidth(value):
-        with open(path, "w") as conf:
-            conf.write(f"merge-bandwidth = {value}\n")
-        lab.merges = value == 0
-
-    set_bandwidth(1)
-    lab.daemon.options = ["--config", path]
-    lab.daemon.restart()
-
-    def let_go():
-        set_bandwidth(0)
-        lab.daemon.restart()
-
-    return let_go
-
-
-def merging(lab):
-    """A merge that copies now."""
-    jobs = [j for j in lab.ctl("job", "list")["jobs"] if j["operation"] == "merge" and j["state"] == "running"]
-    return jobs[0] if jobs and jobs[0].get("phase") == "merging" and jobs[0].get("bytesDone", -1) >= 0 else None
-
-
-def await_merge(lab):
-    return until(lambda: merging(lab), "a merge to copy")
 
 
 def grown(lab):
@@ -126,7 +95,8 @@ def waiting(lab):
 
 
 def test_no_room(small):
-    """Too little room: the job waits and says what it needs; with room it goes on. Another job can go first."""
+    """Too little room: the job waits and says what it needs; with room it goes on. Another job can go first, and it can
+    be paused."""
     tree, present = grown(small)
     ballast = fill(small, 1 << 20)
     small.merges = False
@@ -135,7 +105,11 @@ def test_no_room(small):
     assert "needed" in phase and "free" in phase and small.daemon.store in phase
     assert not small.daemon.intents()
     small.ctl("snapshot", "rename", tree.machine.name, "s2", "two")
-    until(lambda: waiting(small), "the merge to wait again")
+    job = until(lambda: waiting(small), "the merge to wait again")
+    small.ctl("job", "pause", job["id"])
+    until(lambda: [j["id"] for j in jobs(small, "paused")] == [job["id"]], "the merge to be paused")
+    small.ctl("job", "resume", job["id"])
+    assert until(lambda: waiting(small), "the merge to wait once more")["id"] == job["id"]
     os.unlink(ballast)
     small.merges = True
     small.ctl("snapshot", "rename", tree.machine.name, "two", "s2")

@@ -3,11 +3,14 @@
 
 Under embed the daemon stands aside while virsh works; under system both are there at once."""
 import os
+import subprocess
 
 import pytest
 from vmsnaptest import disk
 from vmsnaptest.daemon import FAILED, REFUSED, CtlError
 from vmsnaptest.document import domain_disks
+from vmsnaptest.slow import await_merge
+from vmsnaptest.tree import Tree
 from vmsnaptest.wait import until
 
 
@@ -208,3 +211,22 @@ def test_transient_refusal_is_clear(lab):
     if machine.domain().defined is None:
         machine.stop()
         machine.start()
+
+
+def test_start_during_a_merge(lab, slow):
+    """While qemu-img merges, libvirt cannot start the guest, and says that an image is in use; vmsnapctl can, since the
+    merge gives way to it."""
+    if lab.hv.name == "embed":
+        pytest.skip("needs virsh beside the running daemon")
+    tree = Tree(lab)
+    tree.snapshot("s0")
+    tree.snapshot("s1", 262144)
+    tree.snapshot("s2", 65536)
+    tree.delete("s1")
+    await_merge(lab)
+    refused = subprocess.run(["virsh", "-c", lab.hv.uri, "start", tree.machine.name], capture_output=True, text=True)
+    assert refused.returncode != 0 and "lock" in refused.stderr, refused.stderr
+    tree.machine.start()
+    tree.machine.serial.wait(lambda line: line.kind == "boot", "the guest's boot")
+    tree.machine.stop()
+    slow()

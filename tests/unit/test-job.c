@@ -218,11 +218,11 @@ static void test_claim(void **state _unused_)
 	_cleanup_free_ char *holder = NULL;
 	struct job_view view;
 
-	assert_ok(job_claim(made, KEY, &err), &err);
-	assert_ok(job_claim(made, KEY, &err), &err); /* its own */
+	assert_ok(job_claim(made, KEY, NULL, &err), &err);
+	assert_ok(job_claim(made, KEY, NULL, &err), &err); /* its own */
 	holder = jobs_holder(rig->jobs, KEY);
 	assert_string_equal(holder, job_id(made));
-	assert_int_equal(job_claim(made, OTHER, &busy), -EBUSY);
+	assert_int_equal(job_claim(made, OTHER, NULL, &busy), -EBUSY);
 	assert_string_equal(busy.job, job_id(other));
 	job_look(made, &view);
 	assert_string_equal(view.vm_id.s, KEY); /* the name had none */

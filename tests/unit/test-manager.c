@@ -130,7 +130,7 @@ static void test_roles(void **state _unused_)
 {
 	static const char *const operator_may[] = {
 		"CreateSnapshot", "RenameSnapshot", "DiagnoseVM", "StartVM", "ShutdownVM", "ResumeVM", "SaveVM", "CancelJob",
-		"CheckVM",
+		"PauseJob", "ResumeJob", "CheckVM",
 	};
 
 	for (const struct vl_method *m = vl_manager.methods; m->name; m++) {

@@ -69,6 +69,24 @@ static int flatten(struct rig *rig, struct daemon *daemon, struct job *job, stru
 	return merges_flatten(daemon, rig->dir, &(struct guid){ "" }, job, reterr);
 }
 
+/* The daemon is to stop as soon as one merge is done. */
+static struct jobs *stop_then;
+
+void __wrap_pace_add(int64_t bytes, int64_t usec);
+
+void __wrap_pace_add(int64_t bytes _unused_, int64_t usec _unused_)
+{
+	if (stop_then)
+		jobs_stop(stop_then);
+}
+
+static int merge_until_stopped(struct rig *rig, struct daemon *daemon, struct job *job,
+			       struct guid *ret_guid _unused_, struct err *reterr)
+{
+	stop_then = daemon->jobs;
+	return merges_run(daemon, rig->dir, NULL, job, reterr);
+}
+
 /* ---- preparations */
 
 /* Fills `size` bytes of the VM's disk. */
@@ -214,6 +232,23 @@ CASE(commit_off, prepare_commit, merge, look)
 CASE(commit_working_off, prepare_commit_working, merge, look)
 CASE(flatten_off, prepare_commit_working, flatten, look_flattened)
 
+/* Two merges are to be made, one of which is done when the daemon stops: that is told, and that the next goes on. The
+ * last is done, not cancelled. */
+static void stopped_between(void **state _unused_)
+{
+	struct rig *rig = rig_new();
+
+	prepare(rig, 4096, 262144, 0);
+	target = rig->snap[0];
+	rig_must(rig, delete);
+	rig_life(rig, NULL, merge_until_stopped);
+	rig_check(rig, rig->out->r == -ECANCELED && rig->out->kind == ERR_CANCELLED, "it ended with %d", rig->out->r);
+	rig_check(rig, strstr(rig->out->message, "goes on when it starts again"), "it says '%s'", rig->out->message);
+	rig_must(rig, merge_until_stopped);
+	rig_check_laws(rig);
+	rig_free(rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -221,6 +256,7 @@ int main(void)
 		cmocka_unit_test(commit_off),
 		cmocka_unit_test(commit_working_off),
 		cmocka_unit_test(flatten_off),
+		cmocka_unit_test(stopped_between),
 	};
 
 	rig_need_tools();

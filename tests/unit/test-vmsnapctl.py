@@ -329,7 +329,8 @@ class Calls(unittest.TestCase):
                 ("snapshot show v s", "GetSnapshot", {"vm": "v", "snapshot": "s"}),
                 ("snapshot rename v s n --notes=", "RenameSnapshot",
                  {"vm": "v", "snapshot": "s", "name": "n", "notes": ""}),
-                ("job list v", "ListJobs", {"vm": "v"}), ("job cancel 3", "CancelJob", {"id": "3"})):
+                ("job list v", "ListJobs", {"vm": "v"}), ("job cancel 3", "CancelJob", {"id": "3"}),
+                ("job pause 3", "PauseJob", {"id": "3"}), ("job resume 3", "ResumeJob", {"id": "3"})):
             self.assertEqual(self.sent({"snapshot": SNAPSHOTS[0], "jobs": []}, *words.split()),
                              (method, parameters, False))
 

@@ -9,6 +9,7 @@ serial.py      the guest's serial line, read from its log file
 hypervisor.py  libvirt: qemu:///embed and qemu:///system
 daemon.py      one vmsnapd with a store and a socket of its own, and vmsnapctl
 machine.py     one guest under vmsnap
+slow.py        merges that do not end before a test wants it
 small.py       stores on small or full file systems
 tree.py        trees of snapshots, and what each must show
 lab.py         all of it together for one test

@@ -122,8 +122,8 @@ def _check_chain(path, root):
             break
         if not image_format:
             problems.append(f"{path}: names backing {name} without a format")
-        inside = path.startswith(root + "/") and backing.startswith(root + "/")
-        if inside == os.path.isabs(name):
+        ours, inside = path.startswith(root + "/"), backing.startswith(root + "/")
+        if ours and inside == os.path.isabs(name):  # others name theirs as they like, another VM relative
             problems.append(f"{path}: backing name {name} (relative inside, absolute outside)")
         if not os.path.exists(backing):
             problems.append(f"{path}: what backs it is not there: {backing}")
@@ -145,6 +145,11 @@ def hidden(root):
     return {path: sorted(over) for path, over in above.items() if path not in named}
 
 
+def pauses(root):
+    """The marks that merging is paused."""
+    return glob.glob(os.path.join(glob.escape(root), "Virtual Machines/*.paused"))
+
+
 def _check_hidden(vm):
     """Nobody may write to an image that others need."""
     problems = []
@@ -158,6 +163,7 @@ def _check_hidden(vm):
 def _check_files(vm, snapshots):
     """Law 2: every file is referenced, no temporary file, no intent record is left."""
     referenced = {vm.path} | {s.path for s in snapshots}
+    referenced.add(os.path.join(os.path.dirname(vm.path), vm.guid + ".paused"))
     for doc in [vm, *snapshots]:
         for d in doc.disks:
             if os.path.exists(d.path):
