@@ -78,6 +78,7 @@ static int create_body(struct job *job, void *arg, struct err *reterr)
 		.no_memory = !request_bool(req, "memory", 1),
 		.quiesce = request_bool(req, "quiesce", 0),
 		.max_pause = request_int(req, "maxPauseMSec", -1),
+		.force = request_bool(req, "force", 0),
 	};
 
 	return snapshot_create(req->daemon, req->dir, &spec, job, &req->snapshot, reterr);
@@ -90,6 +91,7 @@ static int apply(struct request *req, struct job *job, const struct guid *snap, 
 		.snapshot = snap,
 		.save_present = present && strcmp(present, "save") == 0,
 		.keep_time = !request_bool(req, "syncTime", 1),
+		.force = request_bool(req, "force", 0),
 	};
 
 	if (!spec.save_present && (!present || strcmp(present, "discard") != 0))
@@ -113,10 +115,15 @@ static int revert_body(struct job *job, void *arg, struct err *reterr)
 static int delete_body(struct job *job, void *arg, struct err *reterr)
 {
 	struct request *req = arg;
+	struct delete_spec spec = {
+		.snapshot = &req->snapshot,
+		.scope = request_string(req, "scope"),
+		.into_base = request_bool(req, "intoBase", 0),
+		.force = request_bool(req, "force", 0),
+	};
+	int r = snapshot_delete_scope(req->daemon, req->dir, &spec, job, reterr);
 
-	int r = snapshot_delete_scope(req->daemon, req->dir, &req->snapshot, request_string(req, "scope"), job, reterr);
-
-	return r < 0 || !request_bool(req, "intoBase", 0) ? r : merges_into_base(req->daemon, req->dir, job, reterr);
+	return r < 0 || !spec.into_base ? r : merges_into_base(req->daemon, req->dir, job, reterr);
 }
 
 /* The VM as it is now, and the snapshot that was taken of the present before. */
