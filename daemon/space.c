@@ -186,6 +186,17 @@ int space_delete(struct space *space, const struct machine *m, const struct guid
 	return account_delete(space, &h, guids, n, reterr);
 }
 
+int space_merges(struct space *space, const struct machine *m, struct err *reterr)
+{
+	_cleanup_(holdings_done) struct holdings h = { 0 };
+	_cleanup_(plan_done) struct plan plan = { 0 };
+	int r = holdings_read(m, &h, reterr);
+
+	if (!r)
+		r = holdings_plan(&h, NULL, 0, &plan, reterr);
+	return r < 0 ? r : space_plan(space, &plan, reterr);
+}
+
 int space_refuse(const struct space *space, const struct machine *m, const char *what, const char *hint,
 		 struct err *reterr)
 {

@@ -29,6 +29,9 @@ _must_check_ int space_plan(struct space *space, const struct plan *plan, struct
 _must_check_ int space_delete(struct space *space, const struct machine *m, const struct guid *guids, size_t n,
 			      int into_base, struct err *reterr);
 
+/* Adds merging all that is hidden and can be merged now. Returns 0 or negative errno. */
+_must_check_ int space_merges(struct space *space, const struct machine *m, struct err *reterr);
+
 /* Refuses (ERR_REFUSED, -ENOSPC, both numbers named) what does not fit; what for: "a snapshot
  * of VM 'x'". Returns 0 if it fits, or negative errno. */
 _must_check_ int space_refuse(const struct space *space, const struct machine *m, const char *what, const char *hint,

@@ -146,6 +146,28 @@ def test_full_disk_is_emptied(small):
     tree.check(present)
 
 
+def test_chain_that_cannot_be_shortened(small):
+    """A snapshot does not wait for the room that a merge needs before it: it says so and is taken."""
+    with open(small.path("vmsnapd.conf"), "w") as conf:
+        conf.write("max-chain = 3\n")
+    small.daemon.options = ["--config", small.path("vmsnapd.conf")]
+    small.daemon.restart()
+    tree = Tree(small)
+    tree.snapshot("s0", 256 << 10)
+    tree.snapshot("s1", 256 << 10)
+    tree.work()
+    ballast = fill(small, 24 * MIB)  # a snapshot fits, the merge and what it leaves to others does not
+    small.merges = False
+    tree.delete("s0", "--force")
+    present = tree.present()
+    job = small.ctl("snapshot", "create", tree.machine.name, "--name", "s2")["job"]
+    assert any("not merged now" in warning and "are free" in warning for warning in job["warnings"])
+    tree.seen["s2"], tree.parent["s2"], tree.now = present, "s1", "s2"
+    os.unlink(ballast)
+    small.merges = True
+    tree.check(present)
+
+
 def test_flatten(small):
     tree = Tree(small)
     tree.snapshot("s0", 256 << 10)
@@ -237,7 +259,10 @@ def test_status_and_log(thresholds):
 def test_watched_while_a_guest_runs(thresholds):
     """Nobody asks, a guest runs: the thresholds are seen by the daemon itself, and told to who listens."""
     lab = thresholds
-    machine = lab.machine(start=True)
+    machine = lab.machine()
+    near = fill(lab, 28 * MIB)  # not little, but little enough to be looked at often
+    os.rename(near, near + "-stays")
+    machine.start()
     ballast = fill(lab, 12 * MIB)
     until(lambda: lines(lab, "space-warning"), "a line in the log", 30.0)
     os.unlink(ballast)
