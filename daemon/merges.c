@@ -18,6 +18,7 @@
 #include "layout/chain.h"
 #include "layout/space.h"
 
+#define ROOM_MARGIN SPACE_MERGE_MARGIN /* bytes that a merge leaves to others */
 #define ROOM_LOOK_NSEC 500000000
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -122,7 +123,7 @@ static int interrupted(struct job *job, struct err *reterr)
 /* Waits until there is room for what a merge needs at worst, and says so meanwhile. */
 static int wait_for_room(struct job *job, const char *dir, int64_t needed, struct err *reterr)
 {
-	_cleanup_free_ char *need = bytes_human(needed + SPACE_MERGE_MARGIN);
+	_cleanup_free_ char *need = bytes_human(needed + ROOM_MARGIN);
 
 	for (;;) {
 		_cleanup_free_ char *have = NULL, *phase = NULL;
@@ -131,7 +132,7 @@ static int wait_for_room(struct job *job, const char *dir, int64_t needed, struc
 
 		if (!r)
 			r = interrupted(job, reterr);
-		if (r < 0 || room >= needed + SPACE_MERGE_MARGIN)
+		if (r < 0 || room >= needed + ROOM_MARGIN)
 			return r;
 		have = bytes_human(room);
 		phase = xasprintf("waiting for room: %s needed in '%s', %s free", need, dir, have);
