@@ -296,12 +296,14 @@ static int disk_flatten(struct ctl *ctl)
 	params = json_object();
 	param_text(params, "vm", args_word(ctl->args, 0));
 	param_text(params, "snapshot", args_option(ctl->args, "to"));
+	param_switch(params, "force", ctl->args, "force");
 	return call_job(ctl, "FlattenDisks", params, print_flattened);
 }
 
 static const struct option_row flatten_options[] = {
 	{ "to", "SNAPSHOT", 0, "down to the disks of this snapshot, which stay below" },
 	{ "all", NULL, 0, "take all; the default" },
+	{ "force", NULL, 0, "although there may be too little room" },
 	{ NULL, NULL, 0, NULL },
 };
 

@@ -78,6 +78,7 @@ static int snapshot_apply(struct ctl *ctl)
 	param_text(params, "snapshot", args_word(ctl->args, 1));
 	param_text(params, "present", present);
 	keep_time(ctl, params);
+	param_switch(params, "force", ctl->args, "force");
 	return call_job(ctl, "ApplySnapshot", params, print_applied);
 }
 
@@ -93,6 +94,7 @@ static int snapshot_revert(struct ctl *ctl)
 	param_text(params, "vm", args_word(ctl->args, 0));
 	param_text(params, "present", present);
 	keep_time(ctl, params);
+	param_switch(params, "force", ctl->args, "force");
 	return call_job(ctl, "RevertVM", params, print_applied);
 }
 
@@ -100,6 +102,7 @@ static const struct option_row present_options[] = {
 	{ "discard", NULL, 0, "lose the present state" },
 	{ "save-current", NULL, 0, "save the present state as a snapshot first" },
 	{ "no-sync-time", NULL, 0, "leave the guest's clock at the time of the snapshot" },
+	{ "force", NULL, 0, "although there may be too little room" },
 	{ NULL, NULL, 0, NULL },
 };
 

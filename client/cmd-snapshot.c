@@ -76,6 +76,7 @@ static int snapshot_create(struct ctl *ctl)
 	if (args_has(args, "live") || args_has(args, "paused"))
 		param_text(params, "mode", args_has(args, "live") ? "live" : "paused");
 	param_switch(params, "quiesce", args, "quiesce");
+	param_switch(params, "force", args, "force");
 	if (args_has(args, "max-pause"))
 		param_number(params, "maxPauseMSec", max_pause);
 	return call_job(ctl, "CreateSnapshot", params, print_created);
@@ -210,6 +211,7 @@ static int snapshot_delete(struct ctl *ctl)
 		json_object_set_new(params, "intoBase", json_true());
 	if (args_has(args, "dry-run"))
 		return query(ctl, "PlanDelete", params, print_delete_plan);
+	param_switch(params, "force", args, "force");
 	return call_job(ctl, "DeleteSnapshot", params, print_deleted);
 }
 
@@ -222,6 +224,7 @@ static const struct option_row create_options[] = {
 	{ "paused", NULL, 0, "the same as --mode paused" },
 	{ "max-pause", "MS", 0, "how long a busy guest may stand still in a live capture; 0: no limit" },
 	{ "quiesce", NULL, 0, "have the guest agent freeze the file systems" },
+	{ "force", NULL, 0, "although there may be too little room" },
 	{ NULL, NULL, 0, NULL },
 };
 
@@ -235,6 +238,7 @@ static const struct option_row delete_options[] = {
 	{ "children", NULL, 0, "delete all that derives from it, but not itself" },
 	{ "into-base", NULL, 0, "merge into base disks outside the VM directory as well" },
 	{ "dry-run", NULL, 0, "only tell what would be done" },
+	{ "force", NULL, 0, "although there may be too little room for merging, which waits then" },
 	{ "yes", NULL, 0, "do not ask" },
 	{ NULL, NULL, 0, NULL },
 };

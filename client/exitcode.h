@@ -15,6 +15,8 @@ enum exit_code {
 	EXIT_CANCELLED = 6,  /* by the user */
 	EXIT_REFUSED = 7,    /* nothing was changed */
 	EXIT_FOUND = 8,      /* a check found something */
+	EXIT_LITTLE_SPACE = 9,    /* a file system is below space-warning */
+	EXIT_NO_SPACE_SOON = 10,  /* a file system is below space-critical */
 };
 
 /* The kind of error of that name ("io.vmsnap.Manager.VMBusy"); ERR_FAILED for

@@ -9,11 +9,11 @@
 #include "common/fileio.h"
 #include "common/timefmt.h"
 #include "daemon/background-priv.h"
+#include "layout/space.h"
 #include "xmlcfg/domain.h"
 
 #define HOLD_SIZE 4096       /* of a pipe that is to be full; the kernel has no smaller ones */
 #define PLAIN_SIZE (1 << 20)
-#define EXTRA_SPACE (INT64_C(32) << 20) /* for what is not RAM: video memory, ROMs, devices */
 
 void background_pipe_done(struct background_pipe *pipe)
 {
@@ -71,24 +71,28 @@ int background_pipe_make(const char *dir, int hold, struct background_pipe *ret_
 	return 0;
 }
 
-static int64_t memory_in(const char *xml)
+static int64_t memory_in(const char *xml, int64_t *ret_video)
 {
 	_cleanup_domain_ struct domain *dom = NULL;
 
-	return domain_parse(xml, &dom, NULL) < 0 ? 0 : domain_memory(dom);
+	if (domain_parse(xml, &dom, NULL) < 0)
+		return 0;
+	if (ret_video)
+		*ret_video = domain_video_memory(dom);
+	return domain_memory(dom);
 }
 
 int64_t background_memory(struct hv *hv, const struct guid *vm)
 {
 	_cleanup_free_ char *xml = NULL;
 
-	return hv_xml(hv, vm, HV_XML_LIVE, &xml, NULL) < 0 ? 0 : memory_in(xml);
+	return hv_xml(hv, vm, HV_XML_LIVE, &xml, NULL) < 0 ? 0 : memory_in(xml, NULL);
 }
 
-static int check_space(const char *file, int64_t memory, struct err *reterr)
+static int check_space(const char *file, const char *xml, struct err *reterr)
 {
 	_cleanup_free_ char *dir = path_dirname(file), *need_text = NULL, *free_text = NULL;
-	int64_t need = memory + memory / 64 + EXTRA_SPACE, bytes = 0;
+	int64_t video = 0, memory = memory_in(xml, &video), need = space_for_memory(memory, video), bytes = 0;
 	int r = disk_free(dir, &bytes, reterr);
 
 	if (r < 0 || bytes >= need)
@@ -100,13 +104,13 @@ static int check_space(const char *file, int64_t memory, struct err *reterr)
 }
 
 int background_prepare_files(struct hv *hv, const struct guid *vm, const char *dir, const struct capture_spec *image,
-			     char **ret_path, struct err *reterr)
+			     int force, char **ret_path, struct err *reterr)
 {
 	_cleanup_free_ char *xml = NULL, *path = path_join(dir, CAPTURE_XML), *result = path_join(dir, CAPTURE_RESULT);
 	int r = hv_xml(hv, vm, HV_XML_MIGRATABLE, &xml, reterr);
 
-	if (!r)
-		r = check_space(image->vsv, memory_in(xml), reterr);
+	if (!r && !force)
+		r = check_space(image->vsv, xml, reterr);
 	if (!r)
 		r = file_remove(result, reterr);
 	if (!r)

@@ -90,11 +90,12 @@ _must_check_ int background_pipe_make(const char *dir, int hold, struct backgrou
 /* Closes it. */
 void background_pipe_done(struct background_pipe *pipe);
 
-/* Writes the domain's document into dir (ret_path *owned*) and sees that its memory has
- * room where the save state goes. Returns 0 or negative errno (-ENOSPC: the message has both
+/* Writes the domain's document into dir (ret_path *owned*) and, unless `force`, sees that its
+ * memory has room where the save state goes. Returns 0 or negative errno (-ENOSPC: the message has both
  * numbers). */
 _must_check_ int background_prepare_files(struct hv *hv, const struct guid *vm, const char *dir,
-					  const struct capture_spec *image, char **ret_path, struct err *reterr);
+					  const struct capture_spec *image, int force, char **ret_path,
+					  struct err *reterr);
 
 /* Bytes of the guest's memory by its document; 0 if it cannot be told. */
 int64_t background_memory(struct hv *hv, const struct guid *vm);

@@ -383,7 +383,8 @@ static int prepare(struct run *run, char **ret_xml, struct err *reterr)
 	run->hold = !run->o->plain && run->guest.bg->pid > 0 && run->guest.bg->version >= HOLD_SINCE &&
 		    run->guest.bg->version < HOLD_UNTIL;
 	if (!r)
-		r = background_prepare_files(run->o->hv, run->o->vm, run->o->dir, &run->o->image, ret_xml, reterr);
+		r = background_prepare_files(run->o->hv, run->o->vm, run->o->dir, &run->o->image, run->o->force,
+					     ret_xml, reterr);
 	if (!r)
 		r = background_pipe_make(run->o->dir, run->hold, &run->pipe, reterr);
 	return r;

@@ -27,6 +27,7 @@ struct background_opts {
 	 * guest is suspended. NULL: nobody cares. */
 	int (*progress)(void *arg, int64_t done, int64_t total);
 	void *arg;
+	int force; /* try it although there may be too little room */
 	int plain; /* never hold QEMU back before the pause, although it could be */
 	int stall_msec; /* end a reader that reads nothing for so long (the guest waits for it); 0: 15 s */
 };

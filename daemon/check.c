@@ -192,7 +192,8 @@ int check_vm(struct daemon *daemon, const struct index_vm *vm, const struct chec
 /* Names in the store that are no VM's: the index, and what a file system of its own has. */
 static int is_expected(const char *name)
 {
-	return strncmp(name, "index.sqlite", strlen("index.sqlite")) == 0 || strcmp(name, "lost+found") == 0;
+	return strncmp(name, "index.sqlite", strlen("index.sqlite")) == 0 || strcmp(name, "lost+found") == 0 ||
+	       strcmp(name, STORE_RESERVE_NAME) == 0;
 }
 
 /* A VM without a document of its own is listed nowhere: it is being made or removed, or somebody died at it. */

@@ -9,6 +9,7 @@ struct catalog;
 struct hv;
 struct jobs;
 struct options;
+struct space_watch;
 struct worker_pool;
 
 struct daemon {
@@ -17,6 +18,7 @@ struct daemon {
 	struct catalog *catalog;
 	struct jobs *jobs;
 	struct worker_pool *quick; /* short blocking work: look-ups for methods */
+	struct space_watch *space; /* free space; NULL: nobody watches */
 	int64_t started_usec;
 };
 

@@ -109,6 +109,16 @@ int firmware_copy(const struct machine *m, const struct guid *snap, struct err *
 	return r;
 }
 
+int64_t firmware_bytes(const struct machine *m, const struct config *cfg)
+{
+	_cleanup_free_ char *nvram = cfg->nvram.live ? vmdir_resolve(m->dir, cfg->nvram.live) : NULL;
+	_cleanup_free_ char *tpm = cfg->tpm.live ? tpm_live_of(m, cfg, tpm_version_at(m, cfg)) : NULL;
+	struct stat st;
+	int64_t bytes = nvram && stat(nvram, &st) == 0 ? st.st_size : 0;
+
+	return tpm && stat(tpm, &st) == 0 ? bytes + st.st_size : bytes;
+}
+
 static void describe_one(const struct machine *m, struct config_fw *fw, const char *copy)
 {
 	struct stat st;

@@ -12,6 +12,9 @@ int firmware_present(const struct config *cfg);
 /* Copies the live files into snapshot snap's directory. Returns 0 or negative errno. */
 _must_check_ int firmware_copy(const struct machine *m, const struct guid *snap, struct err *reterr);
 
+/* Bytes that firmware_copy() would write for cfg's live files. */
+int64_t firmware_bytes(const struct machine *m, const struct config *cfg);
+
 /* Where firmware_copy() puts the UEFI variables, *owned*. */
 char *firmware_nvram_copy(const struct machine *m, const struct guid *snap);
 

@@ -24,6 +24,7 @@
 #include "daemon/pauses.h"
 #include "daemon/recover.h"
 #include "daemon/rpc-request.h"
+#include "daemon/space-watch.h"
 #include "daemon/worker.h"
 #include "layout/store.h"
 #include "varlink/manager.h"
@@ -107,8 +108,11 @@ static void on_hv_event(void *arg, const struct guid *guid, enum hv_event event)
 	if (event == HV_EVENT_UP) {
 		recover_start(&p->daemon);
 		merges_look_all(&p->daemon);
+		space_watch_kick(p->daemon.space);
 	} else if (event == HV_EVENT_STOPPED || event == HV_EVENT_STARTED) {
 		merges_look(&p->daemon, guid);
+		if (event == HV_EVENT_STARTED)
+			space_watch_kick(p->daemon.space);
 	}
 }
 
@@ -138,6 +142,8 @@ static void on_job_finished(void *arg, const struct job_view *view)
 		recover_start(&p->daemon);
 	if (!p->stopping)
 		merges_job_ended(&p->daemon, view);
+	if (!p->stopping && strcmp(view->operation, "snapshot delete") == 0)
+		space_watch_kick(p->daemon.space); /* there may be much more space now */
 	if (jobs_active(p->daemon.jobs) == 0)
 		malloc_trim(0);
 }
@@ -156,6 +162,8 @@ static int start_rooms(struct program *p, struct err *reterr)
 		r = worker_pool_new("quick", 4, &d->quick, reterr);
 	if (!r)
 		r = jobs_new(p->options.workers, p->options.max_jobs, &d->jobs, reterr);
+	if (!r)
+		r = space_watch_new(d, &d->space, reterr);
 	if (r < 0)
 		return r;
 	jobs_on_finished(d->jobs, on_job_finished, p);
@@ -197,6 +205,7 @@ static void stop_rooms(struct program *p)
 	rpc_server_stop(p->server);
 	worker_pool_free(p->daemon.quick);
 	jobs_free(p->daemon.jobs);
+	space_watch_free(p->daemon.space);
 	if (p->daemon.hv)
 		hv_free(p->daemon.hv);
 	catalog_close(p->daemon.catalog);
@@ -224,6 +233,7 @@ static int run(struct program *p, struct err *reterr)
 		return r;
 	log_info("vmsnapd " VERSION " serves '%s' on %s", p->options.store, p->options.socket);
 	packing_start(&p->daemon);
+	space_watch_kick(p->daemon.space);
 	activation_notify("READY=1");
 	return loop_run(reterr);
 }

@@ -4,15 +4,12 @@
 #include <string.h>
 
 #include "common/alloc.h"
-#include "common/fileio.h"
-#include "common/timefmt.h"
 #include "daemon/daemon.h"
 #include "daemon/hv-block.h"
 #include "daemon/merges.h"
 #include "daemon/op-merge.h"
+#include "daemon/space.h"
 #include "layout/chain.h"
-
-#define ROOM_MARGIN (32LL << 20) /* bytes that are left to others */
 
 /* 1 if nothing but images of the list and the one at `over` needs the image. */
 static int is_released(const struct merges_input *input, const struct plan_image *image, char *const *list,
@@ -74,18 +71,14 @@ static int refuse_live(const struct machine *m, struct err *reterr)
 			m->cfg->name);
 }
 
-static int check_room(const struct machine *m, int64_t needed, struct err *reterr)
+static int check_room(const struct machine *m, const char *target, const char *path, int64_t needed,
+		      struct err *reterr)
 {
-	_cleanup_free_ char *need = bytes_human(needed + ROOM_MARGIN), *have = NULL;
-	int64_t room;
-	int r = disk_free(m->dir->root, &room, reterr);
+	_cleanup_free_ char *what = xasprintf("to flatten disk '%s' of VM '%s'", target, m->cfg->name);
+	_cleanup_(space_done) struct space space = { 0 };
+	int r = space_at(&space, path, needed + SPACE_MERGE_MARGIN, reterr);
 
-	if (r < 0 || room >= needed + ROOM_MARGIN)
-		return r;
-	have = bytes_human(room);
-	return err_full(reterr, ERR_REFUSED, -ENOSPC, m->cfg->name, m->dir->root, "Make room",
-			"not enough space to flatten a disk of VM '%s': it takes %s at worst, %s are free", m->cfg->name,
-			need, have);
+	return r < 0 ? r : space_refuse(&space, m, what, "Make room, or try it all the same with --force", reterr);
 }
 
 /* The image of the snapshot's disk of that target, *owned*; NULL: there is no snapshot. */
@@ -113,8 +106,8 @@ static int below(const struct chain *chain, const char *path)
 	return 0;
 }
 
-static int flatten_disk(struct machine *m, const char *target, const struct guid *snap, struct job *job,
-			struct err *reterr)
+static int flatten_disk(struct machine *m, const char *target, const struct guid *snap, int force,
+			struct job *job, struct err *reterr)
 {
 	struct plan_action a = { .kind = PLAN_FLATTEN, .live = machine_is_active(m) };
 	struct config_disk *disk = config_find_disk(m->cfg, target);
@@ -132,8 +125,8 @@ static int flatten_disk(struct machine *m, const char *target, const struct guid
 	if (r < 0 || chain.n < 2 || (to && strcmp(chain.image[1].path, to) == 0))
 		return r;
 	r = look_below(m, &chain, to, &a, &released, reterr);
-	if (!r)
-		r = check_room(m, a.copied, reterr);
+	if (!r && !force)
+		r = check_room(m, target, path, a.copied, reterr);
 	if (r < 0)
 		return r;
 	a.dependant = path;
@@ -142,8 +135,8 @@ static int flatten_disk(struct machine *m, const char *target, const struct guid
 	return merge_flatten(m->daemon, TAKE_PTR(owned), target, &a, released, job, reterr);
 }
 
-int merges_flatten(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap, struct job *job,
-		   struct err *reterr)
+int merges_flatten(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap, int force,
+		   struct job *job, struct err *reterr)
 {
 	_cleanup_strv_ char **targets = NULL;
 	size_t i = 0;
@@ -164,7 +157,7 @@ int merges_flatten(struct daemon *daemon, const struct vmdir *dir, const struct 
 		for (size_t k = 0; !r && i == 0 && k < m->cfg->n_disks; k++)
 			strv_push(&targets, xstrdup(m->cfg->disks[k].target));
 		if (!r && targets && targets[i] && config_find_disk(m->cfg, targets[i]))
-			r = flatten_disk(TAKE_PTR(m), targets[i], snap, job, reterr);
+			r = flatten_disk(TAKE_PTR(m), targets[i], snap, force, job, reterr);
 	} while (!r && targets && targets[i] && targets[++i]);
 	return r;
 }

@@ -16,8 +16,9 @@
 #include "daemon/pace.h"
 #include "daemon/worker.h"
 #include "layout/chain.h"
+#include "layout/space.h"
 
-#define ROOM_MARGIN (32LL << 20) /* bytes that a merge leaves to others */
+#define ROOM_MARGIN SPACE_MERGE_MARGIN /* bytes that a merge leaves to others */
 #define ROOM_LOOK_NSEC 500000000
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

@@ -61,12 +61,12 @@ _must_check_ int merges_run(struct daemon *daemon, const struct vmdir *dir, cons
 _must_check_ int merges_into_base(struct daemon *daemon, const struct vmdir *dir, struct job *job, struct err *reterr);
 
 /* Lets the VM's own disks take what is below them, down to the disks of snap (none: all of it).
- * Returns 0 or negative errno. */
-_must_check_ int merges_flatten(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap,
+ * Refused where there is too little room for the worst case, unless force. Returns 0 or negative errno. */
+_must_check_ int merges_flatten(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap, int force,
 				struct job *job, struct err *reterr);
 
 /* Before one more image comes on top of each of the VM's disks: merges what is hidden if a
- * chain would get longer than max-chain; warns if that does not help; refuses (ERR_LIMIT)
+ * chain would get longer than max-chain, and there is room; warns if that does not help; refuses (ERR_LIMIT)
  * what libvirt could not start any more. Returns 0 or negative errno. */
 _must_check_ int merges_shorten(struct daemon *daemon, const struct vmdir *dir, struct job *job, struct err *reterr);
 

@@ -315,6 +315,7 @@ static int capture_in_background(struct op *op, struct err *reterr)
 	struct background_opts opts = {
 		.hv = op->daemon->hv, .vm = &op->m->dir->guid, .dir = dir, .disks = disks, .in_pause = in_pause,
 		.progress = background_progress, .arg = op,
+		.force = op_flag(op, "force"),
 		.image = { .vsv = vsv, .bin = bin, .guid = snap },
 	};
 	int r = live_disks(op, disks, &opts.n_disks, reterr);

@@ -11,6 +11,7 @@
 #include "daemon/op-disks.h"
 #include "daemon/op-refs.h"
 #include "daemon/op-snapshot.h"
+#include "daemon/space.h"
 #include "xmlcfg/domain.h"
 
 static int load_target(struct op *op, struct config **ret_cfg, struct err *reterr)
@@ -338,6 +339,26 @@ static int apply(struct daemon *daemon, const struct vmdir *dir, const struct gu
 	return op_run(daemon, &op_snapshot_apply, TAKE_PTR(m), TAKE_PTR(in), job, reterr);
 }
 
+/* Both at once where the present is saved first: what is refused changes nothing. */
+static int check_space(const struct machine *m, const struct guid *snap, const struct apply_spec *spec,
+		       struct err *reterr)
+{
+	_cleanup_(space_done) struct space space = { 0 };
+	_cleanup_config_ struct config *target = NULL;
+	_cleanup_free_ char *what = NULL;
+	int r = machine_snapshot(m, snap, &target, reterr);
+
+	if (!r && spec->save_present)
+		r = snapshot_space(&space, m, reterr);
+	if (!r)
+		r = space_apply(&space, m, target, reterr);
+	if (r < 0)
+		return r;
+	what = xasprintf("to %sapply snapshot '%s' of VM '%s'", spec->save_present ? "save the present and " : "",
+			 target->name, m->cfg->name);
+	return space_refuse(&space, m, what, "Make room, or try it all the same with --force", reterr);
+}
+
 int snapshot_apply(struct daemon *daemon, const struct vmdir *dir, const struct apply_spec *spec, struct job *job,
 		   struct guid *ret_saved, struct err *reterr)
 {
@@ -350,8 +371,12 @@ int snapshot_apply(struct daemon *daemon, const struct vmdir *dir, const struct 
 	target = spec->snapshot ? *spec->snapshot : m->cfg->parent;
 	if (guid_is_none(&target))
 		return refuse_no_parent(m, reterr);
+	r = spec->force ? 0 : check_space(m, &target, spec, reterr);
+	if (r < 0)
+		return r;
 	if (spec->save_present) {
-		struct snapshot_spec present = { .notes = "Taken before another snapshot was applied", .max_pause = -1 };
+		struct snapshot_spec present = { .notes = "Taken before another snapshot was applied", .max_pause = -1,
+						 .force = spec->force };
 
 		r = snapshot_create(daemon, dir, &present, job, &saved, reterr);
 		if (r < 0)

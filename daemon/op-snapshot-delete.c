@@ -7,16 +7,16 @@
 
 #include "common/alloc.h"
 #include "common/fileio.h"
-#include "common/timefmt.h"
+#include "common/log.h"
+#include "daemon/catalog.h"
 #include "daemon/daemon.h"
 #include "daemon/firmware.h"
 #include "daemon/memory-fold.h"
 #include "daemon/memory.h"
 #include "daemon/op-refs.h"
 #include "daemon/op-snapshot.h"
-
-/* Room for documents and the record of one operation, bytes. */
-#define SPACE_MARGIN (1LL << 20)
+#include "daemon/space.h"
+#include "layout/store.h"
 
 static int commit_run(struct op *op, struct err *reterr)
 {
@@ -123,21 +123,18 @@ static int refuse_unknown(const struct machine *m, const struct config *snap, st
 }
 
 /* Room for what folding writes before the old files go. */
-static int check_space(const struct machine *m, const struct config *snap, int64_t need, struct err *reterr)
+static int check_space(const struct machine *m, const struct config *snap, int64_t folded, struct err *reterr)
 {
-	_cleanup_free_ char *need_text = bytes_human(need), *have_text = NULL;
-	int64_t have;
-	int r = need ? disk_free(m->dir->root, &have, reterr) : 0;
+	_cleanup_free_ char *what = xasprintf("to delete snapshot '%s' of VM '%s', whose memory others need", snap->name,
+					      m->cfg->name);
+	_cleanup_free_ char *dir = vmdir_snapshots_dir(m->dir);
+	_cleanup_(space_done) struct space space = { 0 };
+	int r = folded ? space_at(&space, dir, folded + SPACE_DOCUMENTS, reterr) : 0;
 
-	if (r < 0 || !need || have >= need + SPACE_MARGIN)
-		return r;
-	have_text = bytes_human(have);
-	return err_full(reterr, ERR_REFUSED, -ENOSPC, m->cfg->name, m->dir->root, "Make room",
-			"not enough space to delete snapshot '%s' of VM '%s': the memory that others need of it takes "
-			"%s, %s are free", snap->name, m->cfg->name, need_text, have_text);
+	return r < 0 ? r : space_refuse(&space, m, what, "Make room, or try it all the same with --force", reterr);
 }
 
-static int plan(struct machine *m, const struct guid *guid, struct intent *in, struct err *reterr)
+static int plan(struct machine *m, const struct guid *guid, int force, struct intent *in, struct err *reterr)
 {
 	_cleanup_config_ struct config *snap = NULL;
 	int unknown = 0, r = machine_snapshot(m, guid, &snap, reterr);
@@ -153,21 +150,35 @@ static int plan(struct machine *m, const struct guid *guid, struct intent *in, s
 		return refuse_unknown(m, snap, reterr);
 	if (r >= 0)
 		r = memory_fold_plan(m, guid, in, &bytes, reterr);
-	return r < 0 ? r : check_space(m, snap, bytes, reterr);
+	return r < 0 || force ? r : check_space(m, snap, bytes, reterr);
 }
 
-int snapshot_delete(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap, struct job *job,
-		    struct err *reterr)
+/* On a disk that is full to the last byte not even the record could be written. */
+static void make_room_for_record(const struct machine *m)
+{
+	const char *store = m->daemon->catalog ? catalog_store(m->daemon->catalog) : NULL;
+	_cleanup_err_ struct err err = ERR_INIT;
+	int64_t room;
+
+	if (!store || disk_free(m->dir->root, &room, NULL) < 0 || room >= SPACE_DOCUMENTS)
+		return;
+	if (store_reserve_drop(store, &err) < 0)
+		log_err(LOG_LEVEL_WARNING, &err, "the reserve of the store cannot be used");
+}
+
+int snapshot_delete(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap, int force,
+		    struct job *job, struct err *reterr)
 {
 	_cleanup_intent_ struct intent *in = intent_new(op_snapshot_delete.name);
 	_cleanup_machine_ struct machine *m = NULL;
 	int r = machine_open(daemon, dir, 0, &m, reterr);
 
 	if (!r)
-		r = plan(m, snap, in, reterr);
+		r = plan(m, snap, force, in, reterr);
 	if (r < 0) {
 		err_set_vm(reterr, m ? m->cfg->name : NULL);
 		return r;
 	}
+	make_room_for_record(m);
 	return op_run(daemon, &op_snapshot_delete, TAKE_PTR(m), TAKE_PTR(in), job, reterr);
 }

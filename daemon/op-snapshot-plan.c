@@ -5,7 +5,6 @@
 #include <time.h>
 
 #include "common/alloc.h"
-#include "common/fileio.h"
 #include "common/timefmt.h"
 #include "daemon/background.h"
 #include "daemon/daemon.h"
@@ -15,9 +14,7 @@
 #include "daemon/op-disks.h"
 #include "daemon/op-snapshot.h"
 #include "daemon/options.h"
-
-/* Room for overlays, documents and the record of one operation, bytes. */
-#define SPACE_MARGIN (16LL << 20)
+#include "daemon/space.h"
 
 static char *default_name(const struct config *cfg, int64_t usec)
 {
@@ -149,20 +146,30 @@ static int check_spec(const struct machine *m, const struct snapshot_spec *spec,
 	return spec->name ? config_check_snapshot_name(spec->name, reterr) : 0;
 }
 
+/* 1 if a snapshot in that mode writes the guest's memory. */
+static int writes_memory(const struct machine *m, const char *mode)
+{
+	return machine_is_active(m) && is_mode(mode);
+}
+
 static int check_space(const struct machine *m, const char *mode, struct err *reterr)
 {
-	int with_memory = machine_is_active(m) && is_mode(mode);
-	int64_t need = SPACE_MARGIN + (with_memory ? memory_size(m->cfg) : 0), have;
-	_cleanup_free_ char *need_text = bytes_human(need), *have_text = NULL;
-	int r = disk_free(m->dir->root, &have, reterr);
+	_cleanup_free_ char *what = xasprintf("for a snapshot of VM '%s'", m->cfg->name);
+	_cleanup_(space_done) struct space space = { 0 };
+	int with_memory = writes_memory(m, mode), r = space_take(&space, m, with_memory, reterr);
 
-	if (r < 0 || have >= need)
-		return r;
-	have_text = bytes_human(have);
-	return err_full(reterr, ERR_REFUSED, -ENOSPC, m->cfg->name, m->dir->root,
-			with_memory ? "Make room, or take it with --no-memory" : "Make room",
-			"not enough space for a snapshot of VM '%s': it may need %s, %s are free", m->cfg->name,
-			need_text, have_text);
+	return r < 0 ? r : space_refuse(&space, m, what, with_memory ?
+					"Make room, take it with --no-memory, or try it all the same with --force" :
+					"Make room, or try it all the same with --force", reterr);
+}
+
+int snapshot_space(struct space *space, const struct machine *m, struct err *reterr)
+{
+	_cleanup_free_ char *reason = NULL;
+	const char *mode = NULL;
+	int r = snapshot_mode(m, &mode, &reason, reterr);
+
+	return r < 0 ? r : space_take(space, m, writes_memory(m, mode), reterr);
 }
 
 static void fill_record(struct intent *in, const struct machine *m, const struct snapshot_spec *spec,
@@ -185,6 +192,7 @@ static void fill_record(struct intent *in, const struct machine *m, const struct
 		intent_set(in, "reason", "%s", reason);
 	intent_set(in, "was", "%s", was);
 	intent_set(in, "quiesce", "%d", spec->quiesce);
+	intent_set(in, "force", "%d", spec->force);
 	intent_set(in, "max-pause", "%lld",
 		   (long long)(spec->max_pause >= 0 ? spec->max_pause : m->daemon->options->max_pause));
 	/* NVRAM and TPM state are copied in a pause of ours, which recovery ends; or in QEMU's own */
@@ -207,7 +215,7 @@ static int plan(struct machine *m, const struct snapshot_spec *spec, struct inte
 		r = choose_mode(m, spec, &mode, &reason, reterr);
 	if (!r)
 		r = machine_check_disks(m, m->cfg, reterr);
-	if (!r)
+	if (!r && !spec->force)
 		r = check_space(m, mode, reterr);
 	if (r < 0)
 		return r;

@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "daemon/op-snapshot.h"
+#include "daemon/space.h"
 #include "layout/tree.h"
 
 enum scope { SCOPE_SNAPSHOT, SCOPE_SUBTREE, SCOPE_CHILDREN };
@@ -68,22 +69,48 @@ int snapshot_scope(const struct machine *m, const struct guid *snap, const char 
 	return 0;
 }
 
-int snapshot_delete_scope(struct daemon *daemon, const struct vmdir *dir, const struct guid *snap, const char *word,
+/* One alone goes even if documents of others cannot be read. */
+static int list_meant(const struct machine *m, const struct delete_spec *spec, struct guid **ret_guids, size_t *ret_n,
+		      struct err *reterr)
+{
+	if (spec->scope && strcmp(spec->scope, "snapshot") != 0)
+		return snapshot_scope(m, spec->snapshot, spec->scope, ret_guids, ret_n, reterr);
+	*ret_guids = xcalloc(1, sizeof(**ret_guids));
+	**ret_guids = *spec->snapshot;
+	*ret_n = 1;
+	return 0;
+}
+
+/* The merges that follow are jobs of their own, which wait for room as long as it takes: better
+ * said before than found out later. */
+static int check_space(const struct machine *m, const struct delete_spec *spec, const struct guid *guids, size_t n,
+		       struct err *reterr)
+{
+	_cleanup_free_ char *what = xasprintf("to delete %zu snapshot%s of VM '%s' and merge what is left", n,
+					      n == 1 ? "" : "s", m->cfg->name);
+	_cleanup_(space_done) struct space space = { 0 };
+	int r = space_delete(&space, m, guids, n, spec->into_base, reterr);
+
+	return r < 0 ? r : space_refuse(&space, m, what, "Make room, or delete with --force: what cannot be merged now "
+							 "is kept until there is room", reterr);
+}
+
+int snapshot_delete_scope(struct daemon *daemon, const struct vmdir *dir, const struct delete_spec *spec,
 			  struct job *job, struct err *reterr)
 {
 	_cleanup_machine_ struct machine *m = NULL;
 	_cleanup_free_ struct guid *guids = NULL;
 	size_t n = 0, done = 0;
-	int r = word ? machine_open(daemon, dir, 0, &m, reterr) : 0;
+	int r = machine_open(daemon, dir, 0, &m, reterr);
 
-	if (!word || strcmp(word, "snapshot") == 0)
-		return r < 0 ? r : snapshot_delete(daemon, dir, snap, job, reterr);
 	if (!r)
-		r = snapshot_scope(m, snap, word, &guids, &n, reterr);
+		r = list_meant(m, spec, &guids, &n, reterr);
+	if (!r && !spec->force)
+		r = check_space(m, spec, guids, n, reterr);
 	for (; !r && done < n; done++) {
 		r = job_check(job, reterr);
 		if (!r)
-			r = snapshot_delete(daemon, dir, &guids[done], job, reterr);
+			r = snapshot_delete(daemon, dir, &guids[done], spec->force, job, reterr);
 		if (r < 0)
 			break;
 	}

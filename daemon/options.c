@@ -13,7 +13,7 @@
 
 #define DEFAULT_CONFIG SYSCONFDIR "/vmsnapd.conf"
 
-enum key_type { KEY_STRING, KEY_INT };
+enum key_type { KEY_STRING, KEY_INT, KEY_LIMIT };
 
 /* One key of the configuration file; the bounds are those of an integer. */
 struct key {
@@ -24,6 +24,7 @@ struct key {
 };
 
 #define STRING(n, f) { n, KEY_STRING, offsetof(struct options, f), 0, 0 }
+#define LIMIT(n, f) { n, KEY_LIMIT, offsetof(struct options, f), 0, 0 }
 #define INT(n, f, lo, hi) { n, KEY_INT, offsetof(struct options, f), lo, hi }
 
 static const struct key keys[] = {
@@ -38,6 +39,8 @@ static const struct key keys[] = {
 	INT("max-jobs", max_jobs, 1, 1024),
 	INT("max-chain", max_chain, 0, 200),
 	INT("merge-bandwidth", merge_bandwidth, 0, 1 << 30),
+	LIMIT("space-warning", space_warning),
+	LIMIT("space-critical", space_critical),
 	INT("max-pause", max_pause, 0, OPTIONS_MAX_PAUSE),
 	INT("max-connections", max_connections, 8, 4096),
 	INT("max-connections-per-user", max_connections_per_user, 1, 4096),
@@ -79,6 +82,16 @@ static int set_int(struct options *o, const struct key *k, const char *value, co
 	return 0;
 }
 
+static int set_limit(struct options *o, const struct key *k, const char *value, const char *where, struct err *reterr)
+{
+	if (space_limit_parse(value, (struct space_limit *)((char *)o + k->offset)) == 0)
+		return 0;
+	return err_set(reterr, ERR_INVALID, -EINVAL,
+		       "%s: '%s' must be a part of the file system (10%%), a size (50G), both (10%% 50G: the less of "
+		       "them) or 0 (never), not '%s'",
+		       where, k->name, value);
+}
+
 static char *trim(char *s)
 {
 	char *end;
@@ -107,6 +120,8 @@ static int apply_line(struct options *o, char *line, const char *where, struct e
 			continue;
 		if (keys[i].type == KEY_INT)
 			return set_int(o, &keys[i], value, where, reterr);
+		if (keys[i].type == KEY_LIMIT)
+			return set_limit(o, &keys[i], value, where, reterr);
 		set_string(o, keys[i].offset, *value ? value : NULL);
 		return 0;
 	}
@@ -198,7 +213,8 @@ static int make_absolute(char **path, struct err *reterr)
 int options_load(int argc, char **argv, struct options *ret_opts, struct err *reterr)
 {
 	struct options o = { .workers = 4, .max_jobs = 64, .max_connections = 256, .max_connections_per_user = 32,
-			     .max_chain = PLAN_MAX_CHAIN };
+			     .max_chain = PLAN_MAX_CHAIN,
+			     .space_warning = SPACE_LIMIT_WARNING, .space_critical = SPACE_LIMIT_CRITICAL };
 	int r;
 
 	o.uri = xstrdup("qemu:///system");

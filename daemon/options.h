@@ -5,6 +5,7 @@
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "daemon/space-level.h"
 
 #define OPTIONS_MAX_PAUSE 3600000 /* ms: nobody waits longer than an hour */
 
@@ -19,6 +20,7 @@ struct options {
 	char *observer_group, *operator_group, *admin_group; /* NULL: none */
 	int max_chain;       /* images of a disk before some are merged; 0: no limit of ours */
 	int merge_bandwidth; /* KiB in a second for one merge; 0: no limit */
+	struct space_limit space_warning, space_critical; /* free space that is little */
 	int verbose;
 	int show_help, show_version, list_steps;
 };

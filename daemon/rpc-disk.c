@@ -49,7 +49,7 @@ static int flatten_body(struct job *job, void *arg, struct err *reterr)
 {
 	struct request *req = arg;
 
-	return merges_flatten(req->daemon, req->dir, &req->snapshot, job, reterr);
+	return merges_flatten(req->daemon, req->dir, &req->snapshot, request_bool(req, "force", 0), job, reterr);
 }
 
 static const struct request_kind flatten_kind = { .operation = "disk flatten", .needs_vm = 1, .needs_snapshot = 1,

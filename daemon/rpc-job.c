@@ -73,16 +73,19 @@ static int status_answer(struct request *req, json_t **ret_out, struct err *rete
 {
 	_cleanup_free_ char *hypervisor = hv_is_up(req->daemon->hv) ? hv_describe(req->daemon->hv) : NULL;
 	const struct options *o = req->daemon->options;
+	json_t *problems, *file_systems;
 	struct index_vm *vms;
 	size_t n;
 	int r = catalog_vms(req->daemon->catalog, &vms, &n, reterr);
 
 	if (r < 0)
 		return r;
-	*ret_out = json_pack("{s:s, s:o, s:b, s:o, s:i, s:i, s:I, s:o}", "version", VERSION, "uri",
+	problems = all_problems(req->daemon, vms, n);
+	file_systems = view_file_systems(req->daemon, problems);
+	*ret_out = json_pack("{s:s, s:o, s:b, s:o, s:i, s:i, s:I, s:o, s:o}", "version", VERSION, "uri",
 			     vl_string(o->uri), "connected", hypervisor != NULL, "store", vl_string(o->store), "vms", (int)n, "jobsRunning",
 			     jobs_active(req->daemon->jobs), "startedUSec", (json_int_t)req->daemon->started_usec,
-			     "problems", all_problems(req->daemon, vms, n));
+			     "problems", problems, "fileSystems", file_systems);
 	if (hypervisor)
 		json_object_set_new(*ret_out, "hypervisor", json_string(hypervisor));
 	index_vms_free(vms, n);
@@ -217,7 +220,8 @@ static struct rpc_method all_methods[64];
 static void join_methods(void)
 {
 	const struct rpc_method *const rooms[] = { rpc_vm_methods, rpc_snapshot_methods, rpc_savestate_methods,
-						   rpc_disk_methods, rpc_check_methods, rpc_job_methods };
+						   rpc_disk_methods, rpc_check_methods, rpc_job_methods,
+						   rpc_space_methods };
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rooms); i++)

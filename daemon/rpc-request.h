@@ -69,7 +69,7 @@ _must_check_ int request_answer_nothing(struct request *req, json_t **ret_out, s
 
 /* The methods of each room, ending with a NULL name. */
 extern const struct rpc_method rpc_vm_methods[], rpc_snapshot_methods[], rpc_savestate_methods[], rpc_disk_methods[],
-	rpc_check_methods[], rpc_job_methods[];
+	rpc_check_methods[], rpc_job_methods[], rpc_space_methods[];
 
 /* All methods in one table, ending with a NULL name (static, *borrowed*). */
 const struct rpc_method *rpc_all_methods(void);

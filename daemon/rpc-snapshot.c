@@ -78,6 +78,7 @@ static int create_body(struct job *job, void *arg, struct err *reterr)
 		.no_memory = !request_bool(req, "memory", 1),
 		.quiesce = request_bool(req, "quiesce", 0),
 		.max_pause = request_int(req, "maxPauseMSec", -1),
+		.force = request_bool(req, "force", 0),
 	};
 
 	return snapshot_create(req->daemon, req->dir, &spec, job, &req->snapshot, reterr);
@@ -90,6 +91,7 @@ static int apply(struct request *req, struct job *job, const struct guid *snap, 
 		.snapshot = snap,
 		.save_present = present && strcmp(present, "save") == 0,
 		.keep_time = !request_bool(req, "syncTime", 1),
+		.force = request_bool(req, "force", 0),
 	};
 
 	if (!spec.save_present && (!present || strcmp(present, "discard") != 0))
@@ -114,16 +116,22 @@ static int revert_body(struct job *job, void *arg, struct err *reterr)
 static int delete_body(struct job *job, void *arg, struct err *reterr)
 {
 	struct request *req = arg;
+	struct delete_spec spec = {
+		.snapshot = &req->snapshot,
+		.scope = request_string(req, "scope"),
+		.into_base = request_bool(req, "intoBase", 0),
+		.force = request_bool(req, "force", 0),
+	};
 	int r = 0;
 
 	if (!req->began)
-		r = snapshot_delete_scope(req->daemon, req->dir, &req->snapshot, request_string(req, "scope"), job, reterr);
+		r = snapshot_delete_scope(req->daemon, req->dir, &spec, job, reterr);
 	if (r < 0)
 		return r;
 	if (!req->began)
 		merges_warn_paused(req->daemon, &req->vm.guid, job);
 	req->began = 1;
-	if (!request_bool(req, "intoBase", 0))
+	if (!spec.into_base)
 		return 0;
 	job_let_pause(job);
 	return merges_into_base(req->daemon, req->dir, job, reterr);

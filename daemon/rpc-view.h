@@ -39,4 +39,8 @@ _must_check_ int view_jobs(struct daemon *daemon, const char *vm, json_t **ret_j
 /* A list of strings as an array, or null. *Owned*; v *borrowed*. */
 json_t *view_strings(char *const *v);
 
+/* The file systems that are watched, looked at now, as a list of FileSystem; what is wrong is added to
+ * problems. */
+json_t *view_file_systems(struct daemon *daemon, json_t *problems);
+
 #endif

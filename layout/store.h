@@ -40,6 +40,14 @@ void store_list_done(struct store_list *list);
  * exists. Returns it *owned*. */
 char *store_new_vm_path(const char *store, const char *name, const struct guid *guid);
 
+#define STORE_RESERVE_NAME ".reserve"
+#define STORE_RESERVE (1 << 20) /* bytes */
+
+/* Makes the file `.reserve` of that size in the store, unless it is there; drops it, so that
+ * those bytes can be used. Both return 0 or negative errno. */
+_must_check_ int store_reserve_make(const char *store, struct err *reterr);
+_must_check_ int store_reserve_drop(const char *store, struct err *reterr); /* as store_reserve_make() */
+
 /* Removes VM directory skeletons that hold no file at all but temporary ones (left
  * by a creation that died at once). Returns the number removed or negative errno. */
 _must_check_ int store_sweep_empty(const char *path, struct err *reterr);

@@ -8,7 +8,8 @@
 /* The named types (static, *borrowed*). */
 extern const struct vl_struct vl_type_job, vl_type_image, vl_type_disk, vl_type_vm, vl_type_snapshot,
 	vl_type_ram_block, vl_type_save_state, vl_type_memory_difference, vl_type_tree_image, vl_type_disk_tree,
-	vl_type_snapshot_usage, vl_type_disk_usage, vl_type_merge_action, vl_type_delete_plan, vl_type_finding, vl_type_repair;
+	vl_type_snapshot_usage, vl_type_disk_usage, vl_type_merge_action, vl_type_delete_plan, vl_type_finding, vl_type_repair,
+	vl_type_file_system;
 
 /* Parameters and replies of CheckVM and RepairVM. */
 extern const struct vl_field vl_check_vm_in[], vl_check_vm_out[], vl_repair_vm_in[], vl_repair_vm_out[];

@@ -134,3 +134,21 @@ const struct vl_struct vl_type_snapshot = {
 	.doc = "A VM at one instant: configuration, disks and, if it ran and that was wanted, memory.",
 	.fields = snapshot_fields,
 };
+
+static const struct vl_field file_system_fields[] = {
+	FIELD("path", VL_STRING, "Absolute path of the store, or of a directory with a disk, that lies on it."),
+	FIELD("level", VL_STRING, "\"ok\", \"warning\" or \"critical\" (less is free than the threshold of that name; it "
+				  "gets better only when an eighth more than the threshold is free), or, in the stream "
+				  "only, \"gone\" (nothing of vmsnap's is there any more)."),
+	FIELD("freeBytes", VL_INT, "What is free."),
+	FIELD("totalBytes", VL_INT, "Its size."),
+	FIELD("warningBytes", VL_INT, "The threshold \"space-warning\" of the configuration for it; 0: none."),
+	FIELD("criticalBytes", VL_INT, "The threshold \"space-critical\"; 0: none."),
+	END,
+};
+
+const struct vl_struct vl_type_file_system = {
+	.name = "FileSystem",
+	.doc = "A file system whose free space is watched while VMs run.",
+	.fields = file_system_fields,
+};

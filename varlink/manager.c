@@ -13,6 +13,9 @@
 #define IN_CANCEL_ON_DISCONNECT                                                                               \
 	OPTIONAL("cancelOnDisconnect", VL_BOOL, "Cancel the job if the caller closes the connection before the " \
 						"last reply. Default: false, the job goes on.")
+#define IN_FORCE                                                                                                \
+	OPTIONAL("force", VL_BOOL, "Go on although there may be too little room for the worst case. Default: false, " \
+				   "it is refused then; the message names what may be needed and what is free.")
 #define OUT_JOB                                                                                        \
 	STRUCT("job", vl_type_job, VL_NULLABLE, "The job: its present state in each reply but the last of " \
 						"a stream, its beginning with noWait.")
@@ -114,6 +117,7 @@ static const struct vl_field create_snapshot_in[] = {
 		 "runs on. Absent: as the daemon is configured."),
 	OPTIONAL("quiesce", VL_BOOL, "Have the guest agent freeze the file systems; only without memory. Default: "
 				     "false."),
+	IN_FORCE,
 	IN_NO_WAIT,
 	IN_CANCEL_ON_DISCONNECT,
 	END,
@@ -151,11 +155,11 @@ static const struct vl_field rename_snapshot_in[] = {
 				      "agent if it has one. Default: true.")
 
 static const struct vl_field apply_snapshot_in[] = {
-	IN_VM, IN_SNAPSHOT, IN_PRESENT, IN_SYNC_TIME, IN_NO_WAIT, IN_CANCEL_ON_DISCONNECT, END,
+	IN_VM, IN_SNAPSHOT, IN_PRESENT, IN_SYNC_TIME, IN_FORCE, IN_NO_WAIT, IN_CANCEL_ON_DISCONNECT, END,
 };
 
 static const struct vl_field revert_vm_in[] = {
-	IN_VM, IN_PRESENT, IN_SYNC_TIME, IN_NO_WAIT, IN_CANCEL_ON_DISCONNECT, END,
+	IN_VM, IN_PRESENT, IN_SYNC_TIME, IN_FORCE, IN_NO_WAIT, IN_CANCEL_ON_DISCONNECT, END,
 };
 
 static const struct vl_field apply_out[] = {
@@ -175,12 +179,16 @@ static const struct vl_field delete_snapshot_in[] = {
 	IN_VM, IN_SNAPSHOT, IN_SCOPE,
 	OPTIONAL("intoBase", VL_BOOL, "Merge, in this job, into base disks outside the VM directory as well. "
 				      "Default: false."),
+	OPTIONAL("force", VL_BOOL, "Delete although there may be too little room for the memory that others take over "
+				   "or for merging what is left, which waits then until there is. Default: false, it is "
+				   "refused; the message names what may be needed and what is free. What needs no "
+				   "copying is never refused for lack of room."),
 	IN_NO_WAIT, END,
 };
 static const struct vl_field flatten_disks_in[] = {
 	IN_VM,
 	OPTIONAL("snapshot", VL_STRING, "Name or GUID of the snapshot whose disks stay below. Absent: none."),
-	IN_NO_WAIT, IN_CANCEL_ON_DISCONNECT, END,
+	IN_FORCE, IN_NO_WAIT, IN_CANCEL_ON_DISCONNECT, END,
 };
 static const struct vl_field plan_delete_in[] = {
 	IN_VM, IN_SNAPSHOT, IN_SCOPE,
@@ -291,6 +299,13 @@ static const struct vl_field get_status_out[] = {
 	FIELD("jobsRunning", VL_INT, "How many jobs are queued or running."),
 	FIELD("startedUSec", VL_INT, "When the daemon started, in microseconds since 1970 UTC."),
 	LIST("problems", VL_STRING, "What is wrong, one sentence each, for people to read; empty if all is well."),
+	STRUCT("fileSystems", vl_type_file_system, VL_NULLABLE | VL_ARRAY,
+	       "The file systems with the store and with disks that VMs write, as they are at this moment."),
+	END,
+};
+
+static const struct vl_field watch_space_out[] = {
+	STRUCT("fileSystem", vl_type_file_system, VL_NULLABLE, "A file system that is new or whose level has changed."),
 	END,
 };
 
@@ -377,6 +392,9 @@ static const struct vl_method manager_methods[] = {
 	       "Lists the jobs that are queued or running, and those that ended recently."),
 	METHOD("WatchJobs", REQUIRED, OBSERVER, watch_jobs_in, watch_jobs_out,
 	       "Streams jobs: first the present state of each, then each change. Close the connection to end it."),
+	METHOD("WatchSpace", REQUIRED, OBSERVER, nothing, watch_space_out,
+	       "Streams file systems: first the present state of each that GetStatus names, then each change of a level. "
+	       "Close the connection to end it."),
 	METHOD("CancelJob", NO, OPERATOR, cancel_job_in, nothing,
 	       "Asks a job to stop and to take back what it did. A job that is past the point of no return goes on; "
 	       "its state tells how it ended."),
@@ -394,7 +412,7 @@ static const struct vl_struct *const manager_types[] = {
 	&vl_type_job,	    &vl_type_image,	 &vl_type_disk,		     &vl_type_vm, &vl_type_snapshot,
 	&vl_type_ram_block, &vl_type_save_state, &vl_type_memory_difference, &vl_type_tree_image, &vl_type_disk_tree,
 	&vl_type_snapshot_usage, &vl_type_disk_usage, &vl_type_merge_action, &vl_type_delete_plan,
-	&vl_type_finding,   &vl_type_repair,	 NULL,
+	&vl_type_finding,   &vl_type_repair,	 &vl_type_file_system, NULL,
 };
 
 const struct vl_interface vl_manager = {

@@ -10,6 +10,9 @@
 #include "xmlcfg/domain-priv.h"
 #include "xmlcfg/xml.h"
 
+#define VIDEO_KIB_MAX (INT64_C(1) << 30) /* what is more is no size of a video memory */
+#define CARDS_MAX 64
+
 xmlNodePtr domain_root(const struct domain *dom)
 {
 	return xmlDocGetRootElement(dom->doc);
@@ -120,6 +123,34 @@ int64_t domain_memory(const struct domain *dom)
 	n = strtoll(text, &end, 10);
 	if (errno || *end || n < 0 || __builtin_mul_overflow((int64_t)n, factor, &bytes))
 		return 0;
+	return bytes;
+}
+
+/* An attribute that is a number of KiB, in bytes; 0 if it is not one. */
+static int64_t kib_of(const xmlNode *node, const char *name)
+{
+	_cleanup_free_ char *text = xml_attr(node, name);
+	char *end;
+	long long n;
+
+	if (!text)
+		return 0;
+	errno = 0;
+	n = strtoll(text, &end, 10);
+	return errno || *end || n < 0 || n > VIDEO_KIB_MAX ? 0 : n * 1024;
+}
+
+int64_t domain_video_memory(const struct domain *dom)
+{
+	static const char *const kinds[] = { "ram", "vram", "vram64", "vgamem" };
+	int64_t bytes = 0;
+	int cards = 0;
+
+	for (const xmlNode *n = xml_child(domain_devices(dom), "video"); n && cards < CARDS_MAX; n = xml_next(n, "video")) {
+		cards++;
+		for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+			bytes += kib_of(xml_child(n, "model"), kinds[i]);
+	}
 	return bytes;
 }
 

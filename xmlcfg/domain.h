@@ -63,6 +63,9 @@ char *domain_console_pty(const struct domain *dom);
 int64_t domain_memory(const struct domain *dom);
 int domain_vcpus(const struct domain *dom); /* as domain_memory() */
 
+/* Bytes of memory that its video cards have by the document; 0 if it does not say. */
+int64_t domain_video_memory(const struct domain *dom);
+
 /* All disks in document order. ret_disks is emptied by domain_disks_done(). */
 void domain_get_disks(const struct domain *dom, struct domain_disks *ret_disks);
 

@@ -142,7 +142,7 @@ def check_vmsnapd():
     short = set(re.findall(r"^ +-(\w), --([a-z-]+)", help_text, re.M))
     compare("vmsnapd.8, short options", set(re.findall(r"^\.It Fl (\w) , -([a-z-]+)", text, re.M)), short)
     compare("vmsnapd.8, configuration", set(re.findall(r"^\.It Va (\S+)", text, re.M)),
-            set(re.findall(r'\b(?:STRING|INT)\("([a-z-]+)"', source("daemon/options.c"))))
+            set(re.findall(r'\b(?:STRING|INT|LIMIT)\("([a-z-]+)"', source("daemon/options.c"))))
     named = {name for names in re.findall(r"^\.It Ev (.*)$", text, re.M) for name in names.split(" , ")}
     code = source("daemon/*.c", "common/*.c", "layout/*.c", "savestate/*.c", "varlink/*.c", "xmlcfg/*.c")
     asked = set(re.findall(r'getenv\("(\w+)"', code))

@@ -445,7 +445,7 @@ class VmDelete(Scenario):
             self.machine.stop()
             self.lab.ctl(*self.words())
         assert self.machine.domain() is None
-        assert not [n for n in os.listdir(self.lab.daemon.store) if not n.startswith("index.sqlite")]
+        assert not [n for n in os.listdir(self.lab.daemon.store) if not n.startswith(("index.sqlite", ".reserve"))]
 
 
 @scenario

@@ -100,7 +100,7 @@ def test_no_room(small):
     tree, present = grown(small)
     ballast = fill(small, 1 << 20)
     small.merges = False
-    tree.delete("s1")
+    tree.delete("s1", "--force")
     phase = until(lambda: waiting(small), "the merge to wait")["phase"]
     assert "needed" in phase and "free" in phase and small.daemon.store in phase
     assert not small.daemon.intents()
@@ -127,7 +127,7 @@ def test_long_chain(small):
     name = tree.machine.name
     ballast = fill(small, 1 << 20)
     small.merges = False
-    tree.delete("s1")
+    tree.delete("s1", "--force")
     small.ctl("job", "cancel", until(lambda: waiting(small), "the merge to wait")["id"])
     until(small.daemon.ready, "the merge to stop")
     os.unlink(ballast)

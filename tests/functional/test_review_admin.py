@@ -153,7 +153,7 @@ def test_vm_that_libvirt_does_not_take(lab):
     with pytest.raises(CtlError):
         lab.ctl("vm", "create", PREFIX + "many", "--memory", "16M", "--vcpus", "1000", "--disk", "4M")
     assert not lab.daemon.intents() and lab.ctl("vm", "list")["vms"] == []
-    assert [name for name in os.listdir(lab.daemon.store) if not name.startswith("index.")] == []
+    assert [name for name in os.listdir(lab.daemon.store) if not name.startswith(("index.", ".reserve"))] == []
 
 
 def test_disk_that_another_vm_rests_on(lab):

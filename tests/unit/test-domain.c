@@ -35,6 +35,28 @@ static void test_texts(void **state _unused_)
 	assert_int_equal(domain_vcpus(dom), 2);
 }
 
+static void test_video_memory(void **state _unused_)
+{
+	static const struct {
+		const char *devices;
+		int64_t kib;
+	} cases[] = {
+		{ "", 0 },
+		{ "<video/>", 0 },
+		{ "<video><model type='vga' vram='16384' heads='1'/></video>", 16384 },
+		{ "<video><model type='qxl' ram='65536' vram='65536' vgamem='16384'/></video>"
+		  "<video><model type='virtio'/></video><video><model vram='8'/></video>", 65536 * 2 + 16384 + 8 },
+		{ "<video><model vram='-1' ram='x' vgamem='99999999999999999999' vram64='9223372036854775807'/></video>", 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *text = xasprintf("<domain><devices>%s</devices></domain>", cases[i].devices);
+		_cleanup_domain_ struct domain *dom = parse(text);
+
+		assert_int_equal(domain_video_memory(dom), cases[i].kib * 1024);
+	}
+}
+
 static void test_nothing_there(void **state _unused_)
 {
 	_cleanup_domain_ struct domain *dom = parse("<domain/>");
@@ -345,7 +367,7 @@ static void test_text_ok(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_texts),
+		cmocka_unit_test(test_texts), cmocka_unit_test(test_video_memory),
 		cmocka_unit_test(test_nothing_there),
 		cmocka_unit_test(test_console_of_tty),
 		cmocka_unit_test(test_memory_units),

@@ -137,7 +137,7 @@ static void test_roles(void **state _unused_)
 		enum vl_role role = VL_ROLE_ADMIN;
 
 		if (strncmp(m->name, "List", 4) == 0 || strncmp(m->name, "Get", 3) == 0 ||
-		    strcmp(m->name, "WatchJobs") == 0 || strcmp(m->name, "PlanDelete") == 0)
+		    strcmp(m->name, "WatchJobs") == 0 || strcmp(m->name, "WatchSpace") == 0 || strcmp(m->name, "PlanDelete") == 0)
 			role = VL_ROLE_OBSERVER;
 		for (size_t i = 0; i < ARRAY_SIZE(operator_may); i++)
 			if (strcmp(m->name, operator_may[i]) == 0)

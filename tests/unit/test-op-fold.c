@@ -50,7 +50,7 @@ static int apply_one(struct rig *rig, struct daemon *daemon, struct job *job, st
 static int delete(struct rig *rig, struct daemon *daemon, struct job *job, struct guid *ret_guid _unused_,
 		  struct err *reterr)
 {
-	return snapshot_delete(daemon, rig->dir, &target, job, reterr);
+	return snapshot_delete(daemon, rig->dir, &target, 0, job, reterr);
 }
 
 /* ---- the situation */

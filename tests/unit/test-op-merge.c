@@ -38,7 +38,7 @@ static int apply(struct rig *rig, struct daemon *daemon, struct job *job, struct
 static int delete(struct rig *rig, struct daemon *daemon, struct job *job, struct guid *ret_guid _unused_,
 		  struct err *reterr)
 {
-	return snapshot_delete(daemon, rig->dir, &target, job, reterr);
+	return snapshot_delete(daemon, rig->dir, &target, 0, job, reterr);
 }
 
 /* The first merge that the planner wants; it must be of the sort that is tried. */
@@ -66,7 +66,7 @@ static int merge(struct rig *rig, struct daemon *daemon, struct job *job, struct
 static int flatten(struct rig *rig, struct daemon *daemon, struct job *job, struct guid *ret_guid _unused_,
 		   struct err *reterr)
 {
-	return merges_flatten(daemon, rig->dir, &(struct guid){ "" }, job, reterr);
+	return merges_flatten(daemon, rig->dir, &(struct guid){ "" }, 0, job, reterr);
 }
 
 /* The daemon is to stop as soon as one merge is done. */

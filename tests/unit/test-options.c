@@ -36,6 +36,8 @@ static void test_every_key(void **state)
 				   "workers = 7\n"
 				   "max-jobs = 9\n"
 				   "max-pause = 1500\n"
+				   "space-warning = 20% 5G\n"
+				   "space-critical = 512M\n"
 				   "max-connections = 10\n"
 				   "max-connections-per-user = 3"; /* no newline */
 	_cleanup_free_ char *path = put_config(*state, text);
@@ -53,6 +55,10 @@ static void test_every_key(void **state)
 	assert_int_equal(o.workers, 7);
 	assert_int_equal(o.max_jobs, 9);
 	assert_int_equal(o.max_pause, 1500);
+	assert_int_equal(o.space_warning.percent, 20);
+	assert_int_equal(o.space_warning.bytes, INT64_C(5) << 30);
+	assert_int_equal(o.space_critical.percent, 0);
+	assert_int_equal(o.space_critical.bytes, 512 << 20);
 	assert_int_equal(o.max_connections, 10);
 	assert_int_equal(o.max_connections_per_user, 3);
 	assert_true(!o.verbose && !o.show_help && !o.show_version && !o.list_steps);
@@ -72,6 +78,8 @@ static void test_defaults(void **state)
 	assert_null(o.observer_group);
 	assert_null(o.admin_group);
 	assert_true(o.workers >= 1 && o.max_jobs >= o.workers);
+	assert_true(o.space_critical.percent > 0 && o.space_warning.percent > o.space_critical.percent);
+	assert_true(o.space_critical.bytes > 0 && o.space_warning.bytes > o.space_critical.bytes);
 }
 
 /* The command line stands above the file, wherever --config is in it. */
@@ -132,6 +140,10 @@ static void test_bad_lines(void **state)
 		{ "max-connections = 7\n", ":1:", "from 8 to 4096" },
 		{ "# x\nURI = a\n", ":2:", "unknown key 'URI'" },
 		{ "= a\n", ":1:", "unknown key ''" },
+		{ "space-warning = ten%\n", ":1:", "not 'ten%'" },
+		{ "space-warning = 101%\n", ":1:", "'space-warning' must be" },
+		{ "x\nspace-critical =\n", ":1:", "key = value" },
+		{ "space-critical =\n", ":1:", "not ''" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {

@@ -138,6 +138,23 @@ static void test_sweep(void **state)
 	assert_int_equal(store_sweep_empty(*state, &err), 0);
 }
 
+static void test_reserve(void **state)
+{
+	_cleanup_free_ char *path = path_join(*state, ".reserve");
+	_cleanup_err_ struct err err = ERR_INIT;
+
+	assert_ok(store_reserve_drop(*state, &err), &err); /* there is none */
+	assert_ok(store_reserve_make(*state, &err), &err);
+	assert_true(file_allocated(path) >= STORE_RESERVE);
+	assert_ok(store_reserve_make(*state, &err), &err);
+	assert_ok(store_reserve_drop(*state, &err), &err);
+	assert_false(exists(path));
+	free(put_file(*state, ".reserve", "x", 1)); /* whoever made it died */
+	assert_ok(store_reserve_make(*state, &err), &err);
+	assert_true(file_allocated(path) >= STORE_RESERVE);
+	assert_int_equal(store_reserve_make("/nonexistent", &err), -ENOENT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -146,6 +163,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_scan_problems, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(test_new_path, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(test_sweep, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(test_reserve, scratch_setup, scratch_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,7 +13,7 @@ from .wait import until
 from .where import SCHEMA_DIR, program
 
 # Exit codes of vmsnapctl
-DONE, FAILED, USAGE, NO_DAEMON, DENIED, BUSY, CANCELLED, REFUSED, FOUND = range(9)
+DONE, FAILED, USAGE, NO_DAEMON, DENIED, BUSY, CANCELLED, REFUSED, FOUND, LITTLE_SPACE, NO_SPACE_SOON = range(11)
 
 
 class CtlError(Exception):

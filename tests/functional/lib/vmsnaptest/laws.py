@@ -10,7 +10,7 @@ from . import disk
 from .document import GUID, Document, domain_disks
 from .where import SCHEMA_DIR
 
-INDEX_FILES = ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm", "index.sqlite.corrupt",
+STORE_FILES = (".reserve", "index.sqlite", "index.sqlite-wal", "index.sqlite-shm", "index.sqlite.corrupt",
                "index.sqlite.corrupt-wal", "index.sqlite.corrupt-shm")
 
 
@@ -25,7 +25,7 @@ def check_store(store, hv=None):
         path = os.path.join(store, name)
         if os.path.isdir(path) and not os.path.islink(path):
             problems += _check_vm(path, hv)
-        elif name not in INDEX_FILES:
+        elif name not in STORE_FILES:
             problems.append(f"{path}: belongs to nothing")
     if problems:
         raise Broken("\n".join(problems))

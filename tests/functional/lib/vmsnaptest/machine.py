@@ -54,8 +54,8 @@ class Machine:
         self.serial.turned()
         return reply
 
-    def delete_snapshot(self, snapshot):
-        return self.lab.ctl("snapshot", "delete", self.name, snapshot)
+    def delete_snapshot(self, snapshot, *args):
+        return self.lab.ctl("snapshot", "delete", self.name, snapshot, *args)
 
     def snapshots(self):
         """{name: snapshot}"""

@@ -42,8 +42,8 @@ class Tree:
                 self.apply(above)
             self.snapshot(f"s{number}")
 
-    def delete(self, name):
-        self.machine.delete_snapshot(name)
+    def delete(self, name, *args):
+        self.machine.delete_snapshot(name, *args)
         self.forget(name)
 
     def forget(self, name):
