@@ -2,38 +2,11 @@
 """Merges give way, are stopped, lose their guest or their room: nothing is lost, and they go on by themselves."""
 import os
 
-import pytest
 from vmsnaptest import disk, laws
+from vmsnaptest.merging import merging, waiting
 from vmsnaptest.small import fill
 from vmsnaptest.tree import Tree
 from vmsnaptest.wait import until
-
-
-@pytest.fixture
-def slow(lab):
-    """Merges take for ever until this is called."""
-    path = lab.path("vmsnapd.conf")
-
-    def set_bandwidth(value):
-        with open(path, "w") as conf:
-            conf.write(f"merge-bandwidth = {value}\n")
-        lab.merges = value == 0
-
-    set_bandwidth(1)
-    lab.daemon.options = ["--config", path]
-    lab.daemon.restart()
-
-    def let_go():
-        set_bandwidth(0)
-        lab.daemon.restart()
-
-    return let_go
-
-
-def merging(lab):
-    """A merge that copies now."""
-    jobs = [j for j in lab.ctl("job", "list")["jobs"] if j["operation"] == "merge" and j["state"] == "running"]
-    return jobs[0] if jobs and jobs[0].get("phase") == "merging" and jobs[0].get("bytesDone", -1) >= 0 else None
 
 
 def await_merge(lab):
@@ -117,12 +90,6 @@ def test_guest_comes_and_goes(lab, slow):
     assert machine.state() == "running" and len(laws.hidden(machine.root)) == 0
     del seen["s1"], seen["s2"]
     assert {name: machine.sealed_numbers(s["id"]) for name, s in machine.snapshots().items()} == seen
-
-
-def waiting(lab):
-    """A merge that waits for room."""
-    jobs = [j for j in lab.ctl("job", "list")["jobs"] if j["operation"] == "merge" and j["state"] == "running"]
-    return jobs[0] if jobs and "waiting for room" in (jobs[0].get("phase") or "") else None
 
 
 def test_no_room(small):

@@ -11,6 +11,8 @@ daemon.py      one vmsnapd with a store and a socket of its own, and vmsnapctl
 machine.py     one guest under vmsnap
 small.py       stores on small or full file systems
 tree.py        trees of snapshots, and what each must show
+running.py     the same while the guest runs and is watched
+merging.py     merges that are met while they copy
 lab.py         all of it together for one test
 laws.py        the laws of a store, checked from outside
 fixtures.py    the pytest fixtures

@@ -9,6 +9,7 @@ import pytest
 
 from .hypervisor import DRIVERS
 from .lab import Lab, make_base
+from .merging import slow  # noqa: F401
 from .small import small  # noqa: F401
 from .where import GUEST_DIR, require, require_file
 
