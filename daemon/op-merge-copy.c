@@ -114,24 +114,26 @@ static int is_done(const struct op *op, const char *image, const char *dependant
 	return r < 0 ? r : !r;
 }
 
-/* The job is gone. */
+/* The job is gone. How much room it left is looked at first: others may make some at any time. */
 static int check_copied(struct op *op, struct err *reterr)
 {
 	_cleanup_free_ char *image = op_path(op, "image"), *dependant = op_path(op, "dependant");
-	_cleanup_free_ char *dir = path_dirname(dependant);
+	_cleanup_free_ char *dir = path_dirname(merge_is_commit(op) ? image : dependant);
 	int64_t room = INT64_MAX;
-	int r = is_done(op, image, dependant, reterr);
+	int r, full;
 
+	ignore_result(disk_free(dir, &room, NULL)); /* if it cannot be told the reason is another */
+	full = room < op_int(op, "copied-bytes", 0) + ROOM_RESERVE;
+	r = is_done(op, image, dependant, reterr);
 	for (int i = 0; r == 0 && i < LOOKS_AFTER; i++) {
 		wait_a_little();
 		r = is_done(op, image, dependant, reterr);
 	}
 	if (r != 0)
 		return r < 0 ? r : 0;
-	ignore_result(disk_free(dir, &room, NULL)); /* if it cannot be told the reason is another */
-	return err_full(reterr, ERR_BACKEND, room < op_int(op, "copied-bytes", 0) ? -ENOSPC : -EIO, op->m->cfg->name,
-			dependant, NULL, "QEMU could not merge '%s' and '%s'%s", dependant, image,
-			room < op_int(op, "copied-bytes", 0) ? ": there may be too little room for it" : "");
+	return err_full(reterr, ERR_BACKEND, full ? -ENOSPC : -EIO, op->m->cfg->name, dependant, NULL,
+			"QEMU could not merge '%s' and '%s'%s", dependant, image,
+			full ? ": there may be too little room for it" : "");
 }
 
 /* Until the job has ended or is ready. One that is ready is not given up. */

@@ -105,11 +105,11 @@ class Lab:
     def path(self, name):
         return os.path.join(self.base, name)
 
-    def machine(self, name="one", *args, start=False):
-        """A VM with one disk, made by vmsnapctl vm create from the counting guest."""
+    def machine(self, name="one", *args, start=False, image=None):
+        """A VM with one disk, made by vmsnapctl vm create from the counting guest or another image."""
         machine = Machine(self, PREFIX + name, self.path(f"{name}.log"))
         self.ctl("vm", "create", machine.name, "--memory", "16M", "--vcpus", "1",
-                 "--import-disk", self.images.boot, "--console-log", machine.serial.path, *args)
+                 "--import-disk", image or self.images.boot, "--console-log", machine.serial.path, *args)
         if start:
             machine.start()
         return machine

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Merges that a test meets while they copy."""
+import glob
+import os
+
 import pytest
+
+OPERATIONS = ("merge", "disk flatten")
 
 
 @pytest.fixture
@@ -42,4 +47,15 @@ def waiting(lab):
     return jobs[0] if jobs and "waiting for room" in (jobs[0].get("phase") or "") else None
 
 
-OPERATIONS = ("merge", "disk flatten")
+def writes_to(machine, path):
+    """Whether the guest's QEMU has the file open for writing."""
+    for link in glob.glob(f"/proc/{machine.qemu()}/fd/*"):
+        try:
+            if os.readlink(link) == path:
+                with open(link.replace("/fd/", "/fdinfo/")) as info:
+                    flags = next(int(line.split()[1], 8) for line in info if line.startswith("flags:"))
+                if flags & os.O_ACCMODE != os.O_RDONLY:
+                    return True
+        except OSError:
+            pass  # it was closed
+    return False

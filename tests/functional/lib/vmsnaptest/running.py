@@ -62,6 +62,10 @@ class Running:
     def check_disks(self):
         """All snapshots that are left, and the machine, show what they showed; what can be merged is merged."""
         self.lab.check()
+        self.check_shown()
+
+    def check_shown(self):
+        """The same, but for what is merged."""
         found = {name: self.shown(self.machine.snapshot_config(s["id"]))
                  for name, s in self.machine.snapshots().items()}
         assert set(found) == set(self.seen)
