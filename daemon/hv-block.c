@@ -146,6 +146,15 @@ static int block_end(struct hv *hv, const struct guid *vm, const char *target, i
 	return 0;
 }
 
+/* QEMU's do_vm_stop() flushes whether the guest ran or not. */
+static int block_flush(struct hv *hv, const struct guid *vm, struct err *reterr)
+{
+	_cleanup_call_ struct lv_call call = { 0 };
+	int r = lv_begin_domain(hv, vm, &call, reterr);
+
+	return r < 0 ? r : lv_monitor(&call, json_pack("{s:s}", "execute", "stop"), -1, NULL, reterr);
+}
+
 const struct hv_block_ops lv_block = {
 	.commit = block_commit,
 	.pull = block_pull,
@@ -153,4 +162,5 @@ const struct hv_block_ops lv_block = {
 	.chain_max = block_chain_max,
 	.status = block_status,
 	.end = block_end,
+	.flush = block_flush,
 };

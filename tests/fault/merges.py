@@ -20,6 +20,7 @@ class Live(scenarios._Merge):
     victim = "s1"
     sizes = (64 * KIB, 2 * MIB, 2 * MIB, 64 * KIB)
     turns = (1,)  # there is one merge
+    flushes = True  # QEMU changes the chain by itself, and has parts of it in memory only until it is told
 
     def make(self):
         return self.lab.machine()
@@ -79,6 +80,7 @@ class CommitWorking(Live):
     """The working disk goes into the image below it."""
     victim = "s2"
     sizes = (64 * KIB, 64 * KIB, 3 * MIB, 2 * MIB)
+    flushes = False
 
 
 @kind
@@ -97,6 +99,7 @@ class CommitTwo(CommitWorking):
 class PullTwo(CommitTwo):
     """Two working disks take what is below them."""
     sizes = (64 * KIB, 64 * KIB, 2 * MIB, 3 * MIB)
+    flushes = True
 
     def prepare(self):
         require_pulling()

@@ -15,6 +15,7 @@ QUICK = os.environ.get("VMSNAP_FAULT") == "quick"
 MERGE_STEPS = [step for operation, step in STEPS if operation == "merge"]
 CASES = [(cls, f"{step}@{turn}", when) for cls in merges.ALL for step in MERGE_STEPS for turn in cls.turns
          for when in ("before", "after")]
+CASES += [(cls, f"flush@{turn}", "before") for cls in merges.ALL if cls.flushes for turn in cls.turns]
 TELLING = ["CommitWorking pivot@1 after", "CommitTwo unseal@2 before"]
 CUTS = ["CommitTwo commit@2 before"]
 
