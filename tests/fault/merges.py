@@ -5,6 +5,7 @@ import scenarios
 from vmsnaptest.daemon import FAILED, REFUSED, CtlError
 from vmsnaptest.lab import require_pulling
 from vmsnaptest.running import Running
+from vmsnaptest.wait import until
 
 KIB, MIB = 1 << 10, 1 << 20
 ALL = []
@@ -64,6 +65,7 @@ class Live(scenarios._Merge):
 
     def verify_fell(self):
         """The guest's QEMU was killed."""
+        until(lambda: self.machine.show()["state"] == "off", "the daemon to know that")
         self.lab.merged()
         self.finish()
         self.running.check_fell()

@@ -64,3 +64,30 @@ def test_flatten(pulling):
         running.check()
     assert not laws.hidden(machine.root)
     running.check_starts_again()
+
+
+@pytest.mark.parametrize("victim", ["s0", "s1"])
+def test_guest_stands_still(lab, victim):
+    """A guest that is paused does not flush by itself: what was merged under it is there all the same when its QEMU is
+    killed. s0 goes by a commit below the working disk; s1 comes up into it."""
+    if victim == "s1":
+        require_pulling()
+    running = Running(lab, lab.adopted())
+    running.snapshot("base")
+    for number, size in enumerate((65536, 65536, 1 << 20)):
+        running.write(number, size)
+        if number < 2:
+            running.snapshot(f"s{number}")
+    running.present = running.shown_now()
+    machine = running.machine
+    machine.vm("start", "--paused")
+    before = [len(running.chain(d)) for d in machine.config().disks]
+    running.delete(victim)
+    lab.merged()
+    assert [len(running.chain(d)) for d in machine.config().disks] == [n - 1 for n in before]
+    assert machine.state() == "paused"
+    machine.kill_guest()
+    running.check_disks()
+    machine.start()
+    machine.serial.ticks(2)
+    machine.serial.undisturbed()
