@@ -2,8 +2,12 @@
 /* Block jobs by libvirt. */
 #include "daemon/hv-block.h"
 
+#include <string.h>
+
+#include "common/alloc.h"
 #include "daemon/hv-libvirt.h"
 #include "daemon/hv-monitor.h"
+#include "xmlcfg/domain.h"
 
 #define CHAIN_MAX_SOUND 200
 #define CHAIN_MAX_BROKEN 24
@@ -50,8 +54,28 @@ static int64_t version_part(json_t *version, const char *part)
 	return json_integer_value(json_object_get(json_object_get(version, "qemu"), part));
 }
 
-/* The guest's own QEMU may be older than the one that is installed; it is asked, which marks
- * the domain as tainted, only if that one would do. */
+/* The default emulator's path, *owned*, NULL if libvirt does not tell. */
+static char *default_emulator(struct lv_call *call)
+{
+	_cleanup_free_ char *caps = virConnectGetDomainCapabilities(call->conn, NULL, NULL, NULL, NULL, 0);
+	const char *path = caps ? strstr(caps, "<path>") : NULL;
+
+	return path ? xstrndup(path + 6, strcspn(path + 6, "<")) : NULL;
+}
+
+/* 1 if the domain runs in the default emulator, 0 if it has one of its own or nobody can tell. */
+static int runs_in_default(struct lv_call *call)
+{
+	_cleanup_free_ char *xml = virDomainGetXMLDesc(call->dom, 0), *its = NULL, *usual = default_emulator(call);
+	_cleanup_domain_ struct domain *dom = NULL;
+
+	if (xml && domain_parse(xml, &dom, NULL) == 0)
+		its = domain_emulator(dom);
+	return its && usual && strcmp(its, usual) == 0;
+}
+
+/* The guest's own QEMU may be older than the one that is installed, or another one; it is asked,
+ * which marks the domain as tainted, only if it may do. */
 static int block_can_pull(struct hv *hv, const struct guid *vm, struct err *reterr)
 {
 	_cleanup_call_ struct lv_call call = { 0 };
@@ -59,11 +83,11 @@ static int block_can_pull(struct hv *hv, const struct guid *vm, struct err *rete
 	unsigned long installed = 0;
 	int r = lv_begin_domain(hv, vm, &call, reterr);
 
-	if (r < 0)
+	if (r < 0 || !lv_is_qemu(call.lv))
 		return r;
 	if (virConnectGetVersion(call.conn, &installed) < 0)
 		return lv_fail(&call, reterr, "cannot tell which QEMU runs domain \"%s\"", call.name);
-	if (installed < PULL_SINCE || !lv_is_qemu(call.lv))
+	if (installed < PULL_SINCE && runs_in_default(&call))
 		return 0;
 	r = lv_monitor(&call, json_pack("{s:s}", "execute", "query-version"), -1, &version, reterr);
 	return r < 0 ? r : version_part(version, "major") * 1000000 + version_part(version, "minor") * 1000 >= PULL_SINCE;
@@ -122,6 +146,15 @@ static int block_end(struct hv *hv, const struct guid *vm, const char *target, i
 	return 0;
 }
 
+/* QEMU's do_vm_stop() flushes whether the guest ran or not. */
+static int block_flush(struct hv *hv, const struct guid *vm, struct err *reterr)
+{
+	_cleanup_call_ struct lv_call call = { 0 };
+	int r = lv_begin_domain(hv, vm, &call, reterr);
+
+	return r < 0 ? r : lv_monitor(&call, json_pack("{s:s}", "execute", "stop"), -1, NULL, reterr);
+}
+
 const struct hv_block_ops lv_block = {
 	.commit = block_commit,
 	.pull = block_pull,
@@ -129,4 +162,5 @@ const struct hv_block_ops lv_block = {
 	.chain_max = block_chain_max,
 	.status = block_status,
 	.end = block_end,
+	.flush = block_flush,
 };

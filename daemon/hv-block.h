@@ -44,6 +44,9 @@ struct hv_block_ops {
 	/* Ends the job; with pivot the disk changes over to base. Returns 0 or negative errno
 	 * (-EAGAIN: not ready to pivot yet). */
 	int (*end)(struct hv *hv, const struct guid *vm, const char *target, int pivot, struct err *reterr);
+	/* Lets the emulator of a guest that stands still write what it has of images in its own memory
+	 * only; a guest that is being suspended does so by itself. Returns 0 or negative errno. */
+	int (*flush)(struct hv *hv, const struct guid *vm, struct err *reterr);
 };
 
 /* The functions of hv (*borrowed*), NULL if it has none. */

@@ -129,13 +129,18 @@ static int interrupted(struct job *job, struct err *reterr)
 	return r < 0 || !job_interrupted(job) ? r : err_set(reterr, ERR_CANCELLED, -ECANCELED, "another job goes first");
 }
 
+static void say_room(struct job *job, const char *dir, int64_t needed, int64_t room)
+{
+	_cleanup_free_ char *need = bytes_human(needed + ROOM_MARGIN), *have = bytes_human(room);
+	_cleanup_free_ char *phase = xasprintf("waiting for room: %s needed in '%s', %s free", need, dir, have);
+
+	job_phase(job, phase);
+}
+
 /* Waits until there is room for what a merge needs at worst, and says so meanwhile. */
 static int wait_for_room(struct job *job, const char *dir, int64_t needed, struct err *reterr)
 {
-	_cleanup_free_ char *need = bytes_human(needed + ROOM_MARGIN);
-
 	for (;;) {
-		_cleanup_free_ char *have = NULL, *phase = NULL;
 		int64_t room;
 		int r = disk_free(dir, &room, reterr);
 
@@ -143,9 +148,7 @@ static int wait_for_room(struct job *job, const char *dir, int64_t needed, struc
 			r = interrupted(job, reterr);
 		if (r < 0 || room >= needed + ROOM_MARGIN)
 			return r;
-		have = bytes_human(room);
-		phase = xasprintf("waiting for room: %s needed in '%s', %s free", need, dir, have);
-		job_phase(job, phase);
+		say_room(job, dir, needed, room);
 		nanosleep(&(struct timespec){ .tv_nsec = ROOM_LOOK_NSEC }, NULL);
 	}
 }
@@ -188,6 +191,16 @@ static int guest_turned(const struct look *l, enum hv_state before)
 	return (before == HV_OFF) != (now == HV_OFF);
 }
 
+/* Something failed for want of room: a merge that is under way, or what settles it. */
+static void wait_before_another_try(const struct look *l, struct job *job)
+{
+	int64_t room;
+
+	if (disk_free(l->dir->root, &room, NULL) == 0 && room < ROOM_MARGIN)
+		say_room(job, l->dir->root, 0, room);
+	nanosleep(&(struct timespec){ .tv_nsec = ROOM_LOOK_NSEC }, NULL);
+}
+
 /* It was asked to stop: the engine hears of it, unless that is for another job, which comes back to it. */
 static int give_up(struct job *job, struct err *why, struct err *reterr)
 {
@@ -219,7 +232,7 @@ static int merge_all(struct look *l, struct job *job, struct err *reterr)
 			return err_move(reterr, &err);
 		log_err(LOG_LEVEL_INFO, &err, "a merge is begun again");
 		if (r == -ENOSPC)
-			nanosleep(&(struct timespec){ .tv_nsec = ROOM_LOOK_NSEC }, NULL);
+			wait_before_another_try(l, job);
 		err_done(&err);
 		r = interrupted(job, &err);
 		if (r < 0)

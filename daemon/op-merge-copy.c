@@ -114,24 +114,26 @@ static int is_done(const struct op *op, const char *image, const char *dependant
 	return r < 0 ? r : !r;
 }
 
-/* The job is gone. */
+/* The job is gone. How much room it left is looked at first: others may make some at any time. */
 static int check_copied(struct op *op, struct err *reterr)
 {
 	_cleanup_free_ char *image = op_path(op, "image"), *dependant = op_path(op, "dependant");
-	_cleanup_free_ char *dir = path_dirname(dependant);
+	_cleanup_free_ char *dir = path_dirname(merge_is_commit(op) ? image : dependant);
 	int64_t room = INT64_MAX;
-	int r = is_done(op, image, dependant, reterr);
+	int r, full;
 
+	ignore_result(disk_free(dir, &room, NULL)); /* if it cannot be told the reason is another */
+	full = room < op_int(op, "copied-bytes", 0) + ROOM_RESERVE;
+	r = is_done(op, image, dependant, reterr);
 	for (int i = 0; r == 0 && i < LOOKS_AFTER; i++) {
 		wait_a_little();
 		r = is_done(op, image, dependant, reterr);
 	}
 	if (r != 0)
 		return r < 0 ? r : 0;
-	ignore_result(disk_free(dir, &room, NULL)); /* if it cannot be told the reason is another */
-	return err_full(reterr, ERR_BACKEND, room < op_int(op, "copied-bytes", 0) ? -ENOSPC : -EIO, op->m->cfg->name,
-			dependant, NULL, "QEMU could not merge '%s' and '%s'%s", dependant, image,
-			room < op_int(op, "copied-bytes", 0) ? ": there may be too little room for it" : "");
+	return err_full(reterr, ERR_BACKEND, full ? -ENOSPC : -EIO, op->m->cfg->name, dependant, NULL,
+			"QEMU could not merge '%s' and '%s'%s", dependant, image,
+			full ? ": there may be too little room for it" : "");
 }
 
 /* Until the job has ended or is ready. One that is ready is not given up. */
@@ -170,6 +172,65 @@ int merge_copy(struct op *op, struct err *reterr)
 	if (!r)
 		r = start_job(op, ops, reterr);
 	return r < 0 ? r : await_job(op, ops, reterr);
+}
+
+int merge_note_copied(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *record = vmdir_intent(op->m->dir);
+
+	intent_set(op->intent, "copied", "1");
+	return intent_write(op->intent, record, reterr);
+}
+
+/* Pausing flushes, and is noted before: whoever comes after us lets the guest go on. */
+static int flush_guest(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *record = vmdir_intent(op->m->dir);
+	const struct hv_block_ops *ops;
+	int r = find_ops(op, &ops, reterr);
+
+	if (r < 0)
+		return r;
+	if (op->m->state != HV_RUNNING)
+		return ops->flush(op->daemon->hv, &op->m->dir->guid, reterr);
+	intent_set(op->intent, "paused", "1");
+	r = intent_write(op->intent, record, reterr);
+	if (!r)
+		r = hv_suspend(op->daemon->hv, &op->m->dir->guid, reterr);
+	if (!r)
+		r = merge_go_on(op, reterr);
+	if (!r)
+		intent_set(op->intent, "paused", "0");
+	return r;
+}
+
+/* When a block job ends QEMU has changed the chain already, but parts of a table that says where
+ * in a file things are may be in its memory only, for as long as the guest does not flush: they
+ * would be lost if it died, and with them what was copied. The files themselves are synced first,
+ * so that the guest stands still for those parts only. */
+int merge_flush(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *path = op_path(op, merge_is_commit(op) ? "image" : "dependant");
+	int r = path_fsync(path, reterr);
+
+	if (!r)
+		r = machine_refresh(op->m, reterr);
+	if (!r && !machine_is_active(op->m))
+		return err_full(reterr, ERR_BACKEND, -EIO, op->m->cfg->name, path, NULL,
+				"VM '%s' ended while its disks were merged", op->m->cfg->name);
+	if (!r)
+		r = flush_guest(op, reterr);
+	return r < 0 ? r : merge_note_copied(op, reterr);
+}
+
+/* What was copied and is found in the end shows what the image did from which it came. */
+int merge_point_back(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *path = op_path(op, merge_is_commit(op) ? "live-child" : "dependant");
+	_cleanup_free_ char *backing = op_path(op, merge_is_commit(op) ? "dependant" : "image");
+	_cleanup_free_ char *name = vmdir_backing_name(op->m->dir, path, backing);
+
+	return disk_repoint(path, name, merge_is_commit(op) ? "qcow2" : intent_get(op->intent, "image-format"), reterr);
 }
 
 int merge_end_block_job(struct op *op, struct err *reterr)

@@ -55,16 +55,17 @@ static int unseal_undo(struct op *op, struct err *reterr)
 	return merge_seal(op, 0, reterr);
 }
 
-/* The record says that all is copied before anybody is re-pointed. */
+/* The record says that all is copied before anybody is re-pointed or an image removed. */
 static int copy_run(struct op *op, struct err *reterr)
 {
-	_cleanup_free_ char *record = vmdir_intent(op->m->dir);
 	int r = merge_copy(op, reterr);
 
-	if (r < 0 || merge_is_active(op))
+	if (r < 0 || (merge_is_active(op) && merge_is_commit(op)))
 		return r;
-	intent_set(op->intent, "copied", "1");
-	return intent_write(op->intent, record, reterr);
+	if (!merge_is_live(op))
+		return merge_note_copied(op, reterr);
+	r = op_fault(op->kind, "flush", "before", reterr);
+	return r < 0 ? r : merge_flush(op, reterr);
 }
 
 static int pivot_run(struct op *op, struct err *reterr)
@@ -165,8 +166,10 @@ static const struct op_step steps[] = {
 	[UNSEAL] = { "unseal", "preparing", unseal_run, unseal_undo,
 		     "sealed disks may be writable; they are sealed again, their content was not touched", 1 },
 	[COPY] = { "copy", "merging", copy_run, NULL,
-		   "a part is copied to where it is hidden by what it was copied from; new seals are recorded and "
-		   "the merge is begun again; or all is copied, and it is finished", 1 },
+		   "a part is copied to where it is hidden by what it was copied from, or all and QEMU may have a part "
+		   "of it in memory only: while it runs that is written and the merge finished, else headers are put "
+		   "back, new seals recorded and the merge is begun again; or that all is copied is noted, and it is "
+		   "finished", 1 },
 	[PIVOT] = { "pivot", "changing over", pivot_run, pivot_undo,
 		    "the guest may be paused, on either of two images that are the same; it goes on where it is", 0 },
 	[COMMIT] = { "commit", "committing", commit_run, NULL,
@@ -181,22 +184,40 @@ static const struct op_step steps[] = {
 		     "the image that was merged may still be there; it is removed", 0 },
 };
 
-/* 1 if everything was copied. */
-static int is_copied(struct op *op, struct err *reterr)
+/* 1 if the headers say that the merge is done. */
+static int is_out_of_chain(const struct op *op, struct err *reterr)
 {
 	_cleanup_free_ char *image = op_path(op, "image"), *dependant = op_path(op, "dependant");
 	_cleanup_free_ char *live_child = op_path(op, "live-child");
 	int r;
 
+	if (merge_is_commit(op))
+		return live_child ? merge_is_over(live_child, image, reterr) : 0;
+	r = merge_is_over(dependant, image, reterr);
+	return r < 0 ? r : !r;
+}
+
+/* 1 if everything was copied and will stay so. If that was not noted, and whoever copied is
+ * gone, the headers alone prove nothing: they are put back. */
+static int is_copied(struct op *op, struct err *reterr)
+{
+	_cleanup_free_ char *image = op_path(op, "image");
+	int r;
+
 	if (op_flag(op, "copied"))
 		return 1;
-	if (!merge_is_commit(op)) {
-		r = merge_is_over(dependant, image, reterr);
-		return r < 0 ? r : !r;
-	}
-	if (merge_is_active(op))
+	if (merge_is_active(op) && merge_is_commit(op))
 		return merge_is_working(op, image) ? 1 : domain_moved(op, reterr);
-	return live_child ? merge_is_over(live_child, image, reterr) : 0;
+	r = is_out_of_chain(op, reterr);
+	if (r <= 0)
+		return r;
+	r = machine_refresh(op->m, reterr);
+	if (r < 0)
+		return r;
+	if (!machine_is_active(op->m))
+		return merge_point_back(op, reterr);
+	r = merge_flush(op, reterr);
+	return r < 0 ? r : 1;
 }
 
 static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)

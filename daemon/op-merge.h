@@ -43,6 +43,17 @@ _must_check_ int merge_is_over(const char *path, const char *what, struct err *r
 /* Copies, by qemu-img or in the guest. Returns 0 or negative errno, as merge_run(). */
 _must_check_ int merge_copy(struct op *op, struct err *reterr);
 
+/* Lets a guest that has merged below its working disk, or into it, write what of that is in
+ * its QEMU's memory only, and notes in the record that all is copied. Returns 0 or negative errno. */
+_must_check_ int merge_flush(struct op *op, struct err *reterr);
+
+/* Names again in the header what the merge took out of the chain; nobody has the images open.
+ * Returns 0 or negative errno. */
+_must_check_ int merge_point_back(struct op *op, struct err *reterr);
+
+/* Writes in the record that all is copied and will stay so. Returns 0 or negative errno. */
+_must_check_ int merge_note_copied(struct op *op, struct err *reterr);
+
 /* Ends a block job of ours in the running guest, wherever it stands; none is success.
  * Returns 0 or negative errno. */
 _must_check_ int merge_end_block_job(struct op *op, struct err *reterr);

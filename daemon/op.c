@@ -2,7 +2,6 @@
 /* The step engine: forward, backward, and again after a crash. */
 #include "daemon/op.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,25 +28,6 @@ void op_list_steps(int explain)
 			       explain ? step->if_we_die : "");
 		}
 	}
-}
-
-int op_fault(const struct op_kind *kind, const char *step, const char *where, struct err *reterr)
-{
-	const char *fault = getenv("VMSNAPD_FAULT");
-	_cleanup_free_ char *full = NULL, *kill_here = NULL;
-	const char *colon;
-
-	if (!fault || !(colon = strchr(fault, ':')))
-		return 0;
-	full = xasprintf("%s.%s", kind->name, step);
-	if (strcmp(colon + 1, step) != 0 && strcmp(colon + 1, full) != 0)
-		return 0;
-	kill_here = xasprintf("kill-%s:", where);
-	if (strncmp(fault, kill_here, strlen(kill_here)) == 0)
-		kill(getpid(), SIGKILL);
-	if (strncmp(fault, "fail:", 5) == 0 && strcmp(where, "before") == 0)
-		return err_set(reterr, ERR_FAILED, -EIO, "step '%s' was made to fail (VMSNAPD_FAULT)", full);
-	return 0;
 }
 
 static int run_step(struct op *op, const struct op_step *step, struct err *reterr)

@@ -90,8 +90,9 @@ int op_flag(const struct op *op, const char *key);
 void op_list_steps(int explain);
 
 /* A place where a test may kill the daemon or make a step fail: VMSNAPD_FAULT is
- * "kill-before:STEP", "kill-after:STEP" or "fail:STEP", STEP being "step" or
- * "kind.step". where is "before" or "after". Returns 0 or -EIO. */
+ * "kill-before:STEP", "kill-after:STEP", "fail:STEP", or "hold-before:STEP:FILE" and
+ * "hold-after:STEP:FILE", which stand still while FILE is there; STEP being "step" or
+ * "kind.step", with "@N" only the Nth time. where is "before" or "after". Returns 0 or -EIO. */
 _must_check_ int op_fault(const struct op_kind *kind, const char *step, const char *where, struct err *reterr);
 
 #endif

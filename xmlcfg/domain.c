@@ -63,6 +63,11 @@ char *domain_uuid(const struct domain *dom)
 	return xml_text_trimmed(xml_child(domain_root(dom), "uuid"));
 }
 
+char *domain_emulator(const struct domain *dom)
+{
+	return xml_text_trimmed(xml_child(domain_devices(dom), "emulator"));
+}
+
 /* Path of a pty device that has one now, *owned*, else NULL. */
 static char *pty_path(const xmlNode *device)
 {

@@ -55,6 +55,9 @@ char *domain_format(const struct domain *dom);
 char *domain_name(const struct domain *dom);
 char *domain_uuid(const struct domain *dom); /* as domain_name() */
 
+/* The program that runs a running domain, *owned*, NULL if it is not told. */
+char *domain_emulator(const struct domain *dom);
+
 /* The path of the first pty of a console or serial device of a running domain,
  * *owned*, NULL if there is none. */
 char *domain_console_pty(const struct domain *dom);

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 
+import merges  # noqa: F401 (it adds scenarios)
 import pytest
 import scenarios
 from vmsnaptest import varlink

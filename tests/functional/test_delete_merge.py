@@ -6,24 +6,11 @@ import os
 import pytest
 from vmsnaptest import disk, laws
 from vmsnaptest.daemon import REFUSED, CtlError
-from vmsnaptest.tree import Tree
+from vmsnaptest.tree import SHAPES, Tree, shape
 
 QUICK = os.environ.get("VMSNAP_FAULT", "quick") == "quick"
 
 
-def shape(stem, *arms):
-    """A tree as a list of parents: a line, and arms that begin at its end."""
-    parents = [None, *range(stem - 1)]
-    for arm in arms:
-        above = stem - 1
-        for _ in range(arm):
-            parents.append(above)
-            above = len(parents) - 1
-    return parents
-
-
-SHAPES = [(n,) for n in range(1, 6)] + [(s, a, b) for s in range(1, 4) for a in range(1, 4) for b in range(1, a + 1)
-                                        if s + a + b <= 5]
 if QUICK:
     SHAPES = [(3,), (1, 1, 1), (2, 2, 1)]
 

@@ -5,7 +5,7 @@ import os
 import pytest
 from vmsnaptest import disk, laws
 from vmsnaptest.daemon import REFUSED, CtlError
-from vmsnaptest.slow import await_merge, jobs
+from vmsnaptest.merging import await_merge, jobs
 from vmsnaptest.tree import Tree
 from vmsnaptest.wait import until
 

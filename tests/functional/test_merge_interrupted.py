@@ -3,7 +3,7 @@
 import os
 
 from vmsnaptest import disk, laws
-from vmsnaptest.slow import await_merge, jobs, merging
+from vmsnaptest.merging import await_merge, jobs, merging, waiting
 from vmsnaptest.small import fill
 from vmsnaptest.tree import Tree
 from vmsnaptest.wait import until
@@ -86,12 +86,6 @@ def test_guest_comes_and_goes(lab, slow):
     assert machine.state() == "running" and len(laws.hidden(machine.root)) == 0
     del seen["s1"], seen["s2"]
     assert {name: machine.sealed_numbers(s["id"]) for name, s in machine.snapshots().items()} == seen
-
-
-def waiting(lab):
-    """A merge that waits for room."""
-    jobs = [j for j in lab.ctl("job", "list")["jobs"] if j["operation"] == "merge" and j["state"] == "running"]
-    return jobs[0] if jobs and "waiting for room" in (jobs[0].get("phase") or "") else None
 
 
 def test_no_room(small):

@@ -9,7 +9,7 @@ import pytest
 from vmsnaptest import disk
 from vmsnaptest.daemon import FAILED, REFUSED, CtlError
 from vmsnaptest.document import domain_disks
-from vmsnaptest.slow import await_merge
+from vmsnaptest.merging import await_merge
 from vmsnaptest.tree import Tree
 from vmsnaptest.wait import until
 

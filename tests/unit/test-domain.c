@@ -27,10 +27,12 @@ static void test_texts(void **state _unused_)
 {
 	_cleanup_domain_ struct domain *dom = golden_domain("domain/everything.in.xml");
 	_cleanup_free_ char *name = domain_name(dom), *uuid = domain_uuid(dom), *pty = domain_console_pty(dom);
+	_cleanup_free_ char *emulator = domain_emulator(dom);
 
 	assert_string_equal(name, "web & \"mail\" ü");
 	assert_string_equal(uuid, "3f2504e0-4f89-41d3-9a0c-0305e82c3301");
 	assert_string_equal(pty, "/dev/pts/7");
+	assert_string_equal(emulator, "/usr/bin/qemu-system-x86_64");
 	assert_int_equal(domain_memory(dom), 2ll << 30);
 	assert_int_equal(domain_vcpus(dom), 2);
 }
@@ -66,6 +68,7 @@ static void test_nothing_there(void **state _unused_)
 	assert_null(domain_name(dom));
 	assert_null(domain_uuid(dom));
 	assert_null(domain_console_pty(dom));
+	assert_null(domain_emulator(dom));
 	assert_null(domain_memory_blocker(dom));
 	assert_int_equal(domain_memory(dom), 0);
 	assert_int_equal(domain_vcpus(dom), 0);

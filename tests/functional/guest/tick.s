@@ -17,10 +17,13 @@
 # instant gives a "!" in the very first line; a reboot gives a BOOT line. A failed
 # disk access prints "?" where it happens.
 #
-# Build: as --32 --defsym TOUCH=0 --defsym BUSY=0 (see build.py)
+# Build: as --32 --defsym TOUCH=0 --defsym BUSY=0 --defsym WATCH=0 (see build.py)
 #   TOUCH  MiB of RAM above 1 MiB to fill, one word in each page, at boot
 #   BUSY   1: at each tick see that all those pages hold what was written to them last
 #          ("!" for ever after if one does not), and write them again
+#   WATCH  read LBA 9, 17, ... below WATCH * 8 of the first disk at boot and print "S=<sum>"
+#          of their first words (rotated left by one before each is added); read them again
+#          at each tick: "!" if the sum is another one
 #
 # Facts it stands on: SeaBIOS offers int 13h extensions on virtio and IDE disks;
 # disk 0x81 only exists for the BIOS if the domain gives both disks a <boot order>;
@@ -71,6 +74,18 @@ _start:
 	call putc
 	mov first_number, %eax
 	mov %eax, number
+.if WATCH
+	call add_up
+	mov sum, %ebx
+	mov %ebx, first_sum
+	mov $'S', %al
+	call putc
+	mov $'=', %al
+	call putc
+	call put_hex
+	mov $'\n', %al
+	call putc
+.endif
 
 next_tick:
 	hlt
@@ -95,6 +110,14 @@ next_tick:
 	movb $'=', verdict
 .endif
 	call show_disks
+.if WATCH
+	call add_up
+	mov sum, %eax
+	cmp %eax, first_sum
+	je 1f
+	movb $'!', verdict
+1:
+.endif
 	mov verdict, %al
 	call putc
 	mov $'\n', %al
@@ -150,6 +173,23 @@ disk:
 	mov $'?', %al
 	call putc
 1:	ret
+
+.if WATCH
+# The sum of what is read from the first disk.
+add_up:
+	movl $0, sum
+1:	addw $8, lba
+	mov $FIRST, %dl
+	mov $READ, %ah
+	call disk
+	mov SECTOR, %eax
+	roll $1, sum
+	add %eax, sum
+	cmpw $(WATCH * 8 - 8 + 1), lba
+	jb 1b
+	movw $1, lba
+	ret
+.endif
 
 # Writes one word into each page of TOUCH MiB from 1 MiB up, other words each time.
 touch:
@@ -225,6 +265,7 @@ packet:				# int 13h extensions: one sector, SECTOR, LBA 1
 	.byte 16, 0
 	.word 1
 	.word SECTOR, 0
+lba:
 	.quad 1
 number:
 	.long 0
@@ -234,6 +275,12 @@ last_clock:
 	.long 0
 verdict:
 	.byte 0
+.if WATCH
+sum:
+	.long 0
+first_sum:
+	.long 0
+.endif
 .if BUSY
 pages:				# '=' or '!'
 	.byte 0

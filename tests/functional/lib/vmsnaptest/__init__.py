@@ -9,9 +9,10 @@ serial.py      the guest's serial line, read from its log file
 hypervisor.py  libvirt: qemu:///embed and qemu:///system
 daemon.py      one vmsnapd with a store and a socket of its own, and vmsnapctl
 machine.py     one guest under vmsnap
-slow.py        merges that do not end before a test wants it
 small.py       stores on small or full file systems
 tree.py        trees of snapshots, and what each must show
+running.py     the same while the guest runs and is watched
+merging.py     merges that are met while they copy, or do not end before a test wants it
 lab.py         all of it together for one test
 laws.py        the laws of a store, checked from outside
 fixtures.py    the pytest fixtures

@@ -9,7 +9,7 @@ import pytest
 
 from .hypervisor import DRIVERS
 from .lab import Lab, make_base
-from .slow import gate, slow  # noqa: F401
+from .merging import gate, slow  # noqa: F401
 from .small import small  # noqa: F401
 from .where import GUEST_DIR, require, require_file
 

@@ -2,8 +2,12 @@
 """All that one test needs, in a short directory of its own: daemon, store, guests."""
 import glob
 import os
+import re
 import shutil
+import subprocess
 import tempfile
+
+import pytest
 
 from . import disk, laws, varlink
 from .daemon import FOUND, Daemon
@@ -28,6 +32,7 @@ DOMAIN = """<domain type='qemu'>
 BIOS = "<os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>"
 # another version of QEMU, for the domains that tests define (those of "vm create" get the host's)
 EMULATOR = os.environ.get("VMSNAP_TEST_EMULATOR", "/usr/bin/qemu-system-x86_64")
+PULLS_SINCE = (8, 2)  # QEMU, into images with subclusters, in a running guest
 DISK = """<disk type='{kind}' device='disk'><driver name='qemu' type='{format}'/><source {attribute}='{path}'/>
     <target dev='{target}' bus='virtio'/><boot order='{order}'/></disk>"""
 
@@ -38,6 +43,17 @@ def make_base():
     base = tempfile.mkdtemp(prefix="vs", dir=os.environ.get("VMSNAP_TEST_DIR", "/tmp"))
     os.chmod(base, 0o711)
     return base
+
+
+def require_pulling():
+    """Skips the test unless running guests of domain_xml() can take what is below their disks."""
+    try:
+        said = subprocess.run([EMULATOR, "--version"], capture_output=True, text=True, check=True).stdout
+        version = tuple(map(int, re.search(r"version (\d+)\.(\d+)", said).groups()))
+    except (OSError, subprocess.CalledProcessError, AttributeError):
+        version = None
+    if version is None or version < PULLS_SINCE:
+        pytest.skip(f"{EMULATOR} is older than QEMU 8.2 (VMSNAP_TEST_EMULATOR names another)")
 
 
 class Lab:
@@ -89,11 +105,11 @@ class Lab:
     def path(self, name):
         return os.path.join(self.base, name)
 
-    def machine(self, name="one", *args, start=False):
-        """A VM with one disk, made by vmsnapctl vm create from the counting guest."""
+    def machine(self, name="one", *args, start=False, image=None):
+        """A VM with one disk, made by vmsnapctl vm create from the counting guest or another image."""
         machine = Machine(self, PREFIX + name, self.path(f"{name}.log"))
         self.ctl("vm", "create", machine.name, "--memory", "16M", "--vcpus", "1",
-                 "--import-disk", self.images.boot, "--console-log", machine.serial.path, *args)
+                 "--import-disk", image or self.images.boot, "--console-log", machine.serial.path, *args)
         if start:
             machine.start()
         return machine

@@ -88,16 +88,24 @@ class Machine:
         domain = self.domain()
         return domain and domain.state
 
-    def kill_guest(self):
-        """SIGKILL to its QEMU; returns when libvirt knows."""
+    def qemu(self):
+        """Process number of its QEMU, None if it has none."""
         for path in glob.glob("/proc/[0-9]*/cmdline"):
             try:
                 with open(path, "rb") as words:
                     if f"guest={self.name},".encode() in words.read():
-                        os.kill(int(path.split("/")[2]), signal.SIGKILL)
+                        return int(path.split("/")[2])
             except OSError:
                 continue
-        until(lambda: self.state() == "shutoff", "the guest's end")
+        return None
+
+    def kill_guest(self, wait=True):
+        """SIGKILL to its QEMU; returns when libvirt knows, unless told not to wait for that."""
+        pid = self.qemu()
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+        if wait:
+            until(lambda: self.state() == "shutoff", "the guest's end")
 
     def numbers(self):
         """The number on each working disk, read from outside: the VM is off."""

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Merges that do not end before a test wants it."""
+"""Merges that a test meets while they copy."""
+import glob
 import os
 import shutil
 
 import pytest
 
 from .wait import until
+
+OPERATIONS = ("merge", "disk flatten")
 
 # qemu-img that merges into the upper image only once somebody reads the FIFO
 GATE = """#!/bin/sh
@@ -30,7 +33,9 @@ def slow(lab):
 
     def let_go():
         set_bandwidth(0)
-        lab.daemon.restart()
+        if lab.daemon.alive():
+            lab.daemon.stop()
+        lab.daemon.start()
 
     return let_go
 
@@ -58,11 +63,35 @@ def jobs(lab, *states):
     return [j for j in lab.ctl("job", "list")["jobs"] if j["state"] in states]
 
 
+def running_merges(lab):
+    return [j for j in jobs(lab, "running") if j["operation"] in OPERATIONS]
+
+
 def merging(lab):
-    """A merge that copies now."""
-    found = [j for j in jobs(lab, "running") if j["operation"] == "merge"]
+    """A merge that copies now, or None."""
+    found = running_merges(lab)
     return found[0] if found and found[0].get("phase") == "merging" and found[0].get("bytesDone", -1) >= 0 else None
 
 
 def await_merge(lab):
     return until(lambda: merging(lab), "a merge to copy")
+
+
+def waiting(lab):
+    """A merge that waits for room, or None."""
+    found = running_merges(lab)
+    return found[0] if found and "waiting for room" in (found[0].get("phase") or "") else None
+
+
+def writes_to(machine, path):
+    """Whether the guest's QEMU has the file open for writing."""
+    for link in glob.glob(f"/proc/{machine.qemu()}/fd/*"):
+        try:
+            if os.readlink(link) == path:
+                with open(link.replace("/fd/", "/fdinfo/")) as info:
+                    flags = next(int(line.split()[1], 8) for line in info if line.startswith("flags:"))
+                if flags & os.O_ACCMODE != os.O_RDONLY:
+                    return True
+        except OSError:
+            pass  # it was closed
+    return False
