@@ -21,6 +21,7 @@
 #include "common/timefmt.h"
 #include "daemon/background-priv.h"
 #include "daemon/background-qemu.h"
+#include "daemon/background-standby.h"
 
 #define HOLD_SINCE HV_BG_VERSION(7, 2, 0) /* populates before it stops the guest; older ones were not tried */
 #define HOLD_UNTIL HV_BG_VERSION(8, 2, 0) /* writes its first bytes under its big lock */
@@ -279,12 +280,15 @@ static int look(struct run *run, int *ret_completed, struct err *reterr)
 		       run->guest.bg->name, status.problem ? status.problem : "it gave no reason");
 }
 
+static int stall_msec(const struct run *run)
+{
+	return run->o->stall_msec ? run->o->stall_msec : STALL_MSEC;
+}
+
 /* 1 if the reader is there and does not read: its disk hangs, or somebody stopped it. */
 static int is_stalled(const struct run *run)
 {
-	int64_t limit = run->o->stall_msec ? run->o->stall_msec : STALL_MSEC;
-
-	return !run->reader.read && since(run->t_done) > limit * 1000;
+	return !run->reader.read && since(run->t_done) > stall_msec(run) * INT64_C(1000);
 }
 
 /* The reader was killed, or is now: the pipe is read here, so that the guest goes on. */
@@ -341,9 +345,11 @@ static int take_result(struct run *run, struct err *reterr)
 static int after_the_word(struct run *run, struct err *reterr)
 {
 	_cleanup_err_ struct err err = ERR_INIT;
+	struct background_standby *standby = background_standby_start(run->spec.dir, STANDBY_ALONE, stall_msec(run));
 	int r = follow(run, reterr), r2;
 
 	r2 = background_mend(&run->guest, 1, NULL, &err);
+	background_standby_stop(standby);
 	if (!run->t_resumed && r2 == 0)
 		note_resumed(run);
 	if (r2 < 0 && r >= 0)

@@ -101,6 +101,15 @@ static int resume_guest(struct op *op, struct err *reterr)
 	return r;
 }
 
+/* Removes what there is of the memory. A guest whose own writes found no room beside it was
+ * stopped by the hypervisor, and goes on now. */
+static int make_room(struct op *op, struct err *reterr)
+{
+	int r = remove_memory(op, reterr);
+
+	return r < 0 || !capture_was_active(op) ? r : resume_guest(op, reterr);
+}
+
 static int capture_undo(struct op *op, struct err *reterr)
 {
 	int r = capture_was_active(op) ? machine_wait_idle(op->m, reterr) : 0;
@@ -109,7 +118,7 @@ static int capture_undo(struct op *op, struct err *reterr)
 		r = op_disks_forget(op, reterr);
 	if (!r && capture_was_active(op))
 		r = resume_guest(op, reterr);
-	return r < 0 ? r : remove_memory(op, reterr);
+	return r < 0 ? r : make_room(op, reterr);
 }
 
 static int seal_run(struct op *op, struct err *reterr)
@@ -245,7 +254,7 @@ static int drop_run(struct op *op, struct err *reterr)
 		return 0;
 	r = document_undo(op, reterr);
 	if (!r)
-		r = remove_memory(op, reterr);
+		r = make_room(op, reterr);
 	return r < 0 ? r : dirs_undo(op, reterr);
 }
 
