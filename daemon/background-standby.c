@@ -138,6 +138,13 @@ struct background_standby *background_standby_start(const char *dir, enum standb
 	return start(dir, when, stall_msec, 0);
 }
 
+int background_standby_saw_end(const struct background_standby *standby)
+{
+	struct pollfd p = { .fd = standby->fd };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLHUP);
+}
+
 void background_standby_stop(struct background_standby *standby)
 {
 	if (!standby)

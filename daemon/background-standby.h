@@ -16,6 +16,9 @@ enum standby_when {
  * no thread; else *owned*. */
 struct background_standby *background_standby_start(const char *dir, enum standby_when when, int stall_msec);
 
+/* 1 once nobody can write to the pipe any more: QEMU is done with it, or gone. */
+int background_standby_saw_end(const struct background_standby *standby);
+
 /* Ends it (*taken*, may be NULL). */
 void background_standby_stop(struct background_standby *standby);
 

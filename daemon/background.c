@@ -42,6 +42,7 @@ struct run {
 	struct background_result *result;
 	int hold;                     /* the migration is to begin before the pause */
 	int armed, begun, suspended;  /* what there is to take back */
+	int unknown;                  /* what became of QEMU's migration cannot be asked */
 	int touched;                  /* there may be something in the directory that is not needed */
 	int64_t t_begin, t_pause, t_go, t_resumed; /* monotonic us; 0: not yet */
 	int64_t done, t_done;         /* bytes written of the memory, and when that last changed */
@@ -260,6 +261,7 @@ static int look(struct run *run, int *ret_completed, struct err *reterr)
 	_cleanup_(hv_bg_status_done) struct hv_bg_status status = { 0 };
 	int r = run->guest.ops->status(run->guest.bg, &status, reterr);
 
+	run->unknown = r < 0;
 	if (r < 0)
 		return r;
 	see_to_guest(run, &status);
@@ -302,7 +304,8 @@ static int read_on(struct run *run, struct err *reterr)
 			    run->guest.bg->name);
 		background_reader_kill(run->spec.dir);
 	}
-	if (background_drain(&run->guest, run->spec.dir, &status, &err) < 0)
+	run->unknown = background_drain(&run->guest, run->spec.dir, &status, &err) < 0;
+	if (run->unknown)
 		log_err(LOG_LEVEL_WARNING, &err, "domain \"%s\"", run->guest.bg->name);
 	return err_full(reterr, ERR_FAILED, -EPIPE, run->guest.bg->name, NULL, "Take the snapshot again",
 			"vmsnap-capture was ended before it had read the memory of \"%s\"", run->guest.bg->name);
@@ -341,6 +344,14 @@ static int take_result(struct run *run, struct err *reterr)
 							     "vmsnap-capture kept nothing of the memory");
 }
 
+/* libvirt is lost, QEMU goes on. Until it has closed the pipe somebody reads, and its write
+ * protection is no leftover: lifted, the memory would be of many instants. */
+static void await_end(struct run *run, const struct background_standby *standby)
+{
+	while (!run->reader.read && !(standby ? background_standby_saw_end(standby) : run->reader.ended))
+		background_reader_listen(&run->reader, 10);
+}
+
 /* Returns 0 or why there is no save state; the guest runs in either case. */
 static int after_the_word(struct run *run, struct err *reterr)
 {
@@ -348,6 +359,8 @@ static int after_the_word(struct run *run, struct err *reterr)
 	struct background_standby *standby = background_standby_start(run->spec.dir, STANDBY_ALONE, stall_msec(run));
 	int r = follow(run, reterr), r2;
 
+	if (run->unknown)
+		await_end(run, standby);
 	r2 = background_mend(&run->guest, 1, NULL, &err);
 	background_standby_stop(standby);
 	if (!run->t_resumed && r2 == 0)

@@ -409,7 +409,7 @@ static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
 		return decide_committed(op, ret_way, reterr);
 	if (!capture_was_active(op) || op_flag(op, "back"))
 		return 0;
-	r = op->recovering && machine_is_active(op->m) ? op_capture_put_right(op, reterr) : 0;
+	r = op->recovering || capture_mode_is(op, "background") ? op_capture_put_right(op, reterr) : 0;
 	if (!r)
 		r = machine_wait_idle(op->m, reterr);
 	if (!r)
@@ -422,7 +422,7 @@ static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
 	op_disks_point(op, op->m->cfg);
 	ret_way->forward = 1;
 	ret_way->from = SEAL;
-	ret_way->failed = capture_has_memory(op) && !memory_is_whole(memory);
+	ret_way->failed = capture_has_memory(op) && (op_flag(op, "torn") || !memory_is_whole(memory));
 	return 0;
 }
 
