@@ -59,12 +59,6 @@ static void print_applied(struct ctl *ctl _unused_, json_t *reply)
 	printf("VM '%s' is back at '%s' and %s\n", name, now, state);
 }
 
-static void keep_time(const struct ctl *ctl, json_t *params)
-{
-	if (args_has(ctl->args, "no-sync-time"))
-		ignore_result(json_object_set_new(params, "syncTime", json_false())); /* cannot fail: valid key */
-}
-
 static int snapshot_apply(struct ctl *ctl)
 {
 	int code;
@@ -77,7 +71,7 @@ static int snapshot_apply(struct ctl *ctl)
 	param_text(params, "vm", args_word(ctl->args, 0));
 	param_text(params, "snapshot", args_word(ctl->args, 1));
 	param_text(params, "present", present);
-	keep_time(ctl, params);
+	param_switch_off(params, "syncTime", ctl->args, "no-sync-time");
 	param_switch(params, "force", ctl->args, "force");
 	return call_job(ctl, "ApplySnapshot", params, print_applied);
 }
@@ -93,7 +87,7 @@ static int snapshot_revert(struct ctl *ctl)
 	params = json_object();
 	param_text(params, "vm", args_word(ctl->args, 0));
 	param_text(params, "present", present);
-	keep_time(ctl, params);
+	param_switch_off(params, "syncTime", ctl->args, "no-sync-time");
 	param_switch(params, "force", ctl->args, "force");
 	return call_job(ctl, "RevertVM", params, print_applied);
 }

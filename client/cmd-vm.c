@@ -87,6 +87,7 @@ static int vm_start(struct ctl *ctl)
 
 	param_switch(params, "paused", ctl->args, "paused");
 	param_switch(params, "discardSaved", ctl->args, "discard-saved");
+	param_switch_off(params, "syncTime", ctl->args, "no-sync-time");
 	return call_job(ctl, "StartVM", params, print_state);
 }
 
@@ -110,7 +111,10 @@ static int vm_save(struct ctl *ctl)
 
 static int vm_resume(struct ctl *ctl)
 {
-	return call_job(ctl, "ResumeVM", vm_params(ctl), print_state);
+	json_t *params = vm_params(ctl);
+
+	param_switch_off(params, "syncTime", ctl->args, "no-sync-time");
+	return call_job(ctl, "ResumeVM", params, print_state);
 }
 
 static int vm_rename(struct ctl *ctl)
@@ -168,6 +172,12 @@ static int vm_console(struct ctl *ctl)
 static const struct option_row start_options[] = {
 	{ "paused", NULL, 0, "leave the guest paused" },
 	{ "discard-saved", NULL, 0, "start afresh and drop the saved memory" },
+	{ "no-sync-time", NULL, 0, "leave the clock of a saved guest at the time of its save" },
+	{ NULL, NULL, 0, NULL },
+};
+
+static const struct option_row resume_options[] = {
+	{ "no-sync-time", NULL, 0, "leave the clock of a saved guest at the time of its save" },
 	{ NULL, NULL, 0, NULL },
 };
 
@@ -189,7 +199,7 @@ const struct command vm_commands[] = {
 	{ "vm", "shutdown", "VM", 1, 1, shutdown_options, COMMAND_JOB, vm_shutdown, "ask the guest to shut down" },
 	{ "vm", "stop", "VM", 1, 1, NULL, COMMAND_JOB, vm_stop, "end the guest at once, as by a power failure" },
 	{ "vm", "save", "VM", 1, 1, NULL, COMMAND_JOB, vm_save, "write the memory to disk and end the guest" },
-	{ "vm", "resume", "VM", 1, 1, NULL, COMMAND_JOB, vm_resume, "let a paused guest run on" },
+	{ "vm", "resume", "VM", 1, 1, resume_options, COMMAND_JOB, vm_resume, "let a paused or saved guest run on" },
 	{ "vm", "rename", "VM NEWNAME", 2, 2, NULL, COMMAND_JOB, vm_rename, "rename a VM that is off" },
 	{ "vm", "delete", "VM", 1, 1, delete_options, COMMAND_JOB, vm_delete, "delete a VM" },
 	{ "vm", "console", "VM", 1, 1, NULL, 0, vm_console, "connect to the serial console; Ctrl-] leaves" },

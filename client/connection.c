@@ -160,6 +160,12 @@ void param_switch(json_t *params, const char *key, const struct args *args, cons
 		ignore_result(json_object_set_new(params, key, json_true())); /* as above */
 }
 
+void param_switch_off(json_t *params, const char *key, const struct args *args, const char *option)
+{
+	if (args_has(args, option))
+		ignore_result(json_object_set_new(params, key, json_false())); /* as above */
+}
+
 void param_number(json_t *params, const char *key, int64_t value)
 {
 	ignore_result(json_object_set_new(params, key, json_integer(value))); /* as above */

@@ -53,9 +53,11 @@ int query(struct ctl *ctl, const char *method, json_t *params, print_fn fn);
  * reply. Returns the exit code. */
 int finish_reply(struct ctl *ctl, const char *method, const struct vl_reply *reply, print_fn fn);
 
-/* Adds a member if value is not NULL (text) or the option is there (switch). */
+/* Adds a member if value is not NULL (text) or the option is there (switch: true, off: false). */
 void param_text(json_t *params, const char *key, const char *value);
 void param_switch(json_t *params, const char *key, const struct args *args, const char *option); /* as param_text() */
+/* as param_text() */
+void param_switch_off(json_t *params, const char *key, const struct args *args, const char *option);
 
 void param_number(json_t *params, const char *key, int64_t value); /* always */
 

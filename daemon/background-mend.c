@@ -2,8 +2,6 @@
 /* How a background capture ends, whatever became of it, and what is done about one whose
  * daemon died. */
 #define _GNU_SOURCE
-#include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <time.h>
 
@@ -13,14 +11,15 @@
 #include "common/timefmt.h"
 #include "daemon/background-priv.h"
 #include "daemon/background-qemu.h"
+#include "daemon/background-standby.h"
 #include "daemon/smaps.h"
 #include "daemon/unfreeze.h"
 
 #define STEP_MSEC 5
 #define RESUME_USEC (INT64_C(10) * 1000000)
 #define READER_USEC (INT64_C(600) * 1000000) /* once QEMU has nothing to do with it any more */
-#define STALL_USEC (INT64_C(15) * 1000000)   /* a reader that reads nothing; the guest waits for it */
-#define DRAIN_USEC 20000                     /* between two looks at QEMU */
+#define STALL_MSEC 15000                     /* a reader that reads nothing; the guest waits for it */
+#define DRAIN_MSEC 20                        /* between two looks at QEMU */
 
 void background_wait(int msec)
 {
@@ -36,44 +35,22 @@ int background_is_under_way(const struct hv_bg_status *status)
 
 /* ---- reading it ourselves */
 
-/* Drops what comes for a while: QEMU, asked too often, has no time to write. */
-static void drop_some(int fd)
-{
-	static __thread char buf[1 << 16];
-	int64_t until = time_mono_usec() + DRAIN_USEC;
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	do {
-		ssize_t n = read(fd, buf, sizeof(buf));
-
-		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-			background_wait(STEP_MSEC); /* nobody writes now, or there is no pipe: QEMU has the word */
-		else if (n < 0)
-			ignore_result(poll(&p, 1, STEP_MSEC));
-	} while (time_mono_usec() < until);
-}
-
 int background_drain(const struct background_guest *guest, const char *dir, struct hv_bg_status *ret_status,
 		     struct err *reterr)
 {
-	_cleanup_free_ char *path = path_join(dir, CAPTURE_PIPE);
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	struct background_standby *standby = background_standby_start(dir, STANDBY_ALWAYS, 0);
+	struct hv_bg_status status = { 0 };
+	int r;
 
-	if (fd < 0 && errno != ENOENT)
-		return err_file(reterr, -errno, path, "cannot open the pipe '%s'", path);
-	for (;;) {
-		struct hv_bg_status status = { 0 };
-		int r = guest->ops->status(guest->bg, &status, reterr);
-
-		if (r < 0)
-			return r;
-		if (!background_is_under_way(&status)) {
-			*ret_status = status;
-			return 0;
-		}
+	/* QEMU, asked too often, has no time to write */
+	while ((r = guest->ops->status(guest->bg, &status, reterr)) == 0 && background_is_under_way(&status)) {
 		hv_bg_status_done(&status);
-		drop_some(fd);
+		background_wait(DRAIN_MSEC);
 	}
+	background_standby_stop(standby);
+	if (r == 0)
+		*ret_status = status;
+	return r;
 }
 
 /* ---- the guest */
@@ -144,7 +121,7 @@ static int outlast(const struct background_guest *guest, const char *dir, struct
 			done = status->done;
 			changed = time_mono_usec();
 		}
-		if (status->state == HV_BG_ACTIVE && time_mono_usec() - changed > STALL_USEC)
+		if (status->state == HV_BG_ACTIVE && time_mono_usec() - changed > STALL_MSEC * INT64_C(1000))
 			background_reader_kill(dir);
 		hv_bg_status_done(status);
 		if (capture_is_running(dir) != 1)
@@ -196,6 +173,20 @@ static int mend_guest(const struct background_guest *guest, const char *dir, int
 	return background_mend(guest, resume, &found->unfrozen, reterr);
 }
 
+static int settle_guest(struct hv *hv, const struct guid *vm, const char *dir, int resume,
+			struct background_found *found, int *ret_completed, struct err *reterr)
+{
+	_cleanup_(background_close) struct background_guest guest = { 0 };
+	_cleanup_err_ struct err err = ERR_INIT;
+	int r = background_open(hv, vm, &guest, &err);
+
+	if (r == 0)
+		return mend_guest(&guest, dir, resume, found, ret_completed, reterr);
+	if (r == -ESRCH || r == -ENOENT || r == -EOPNOTSUPP)
+		return 0; /* no guest, or none that was ever captured so */
+	return err_move(reterr, &err);
+}
+
 /* Its pipe has ended; what it still does is writing and syncing. */
 static int await_reader(const char *dir, struct err *reterr)
 {
@@ -234,18 +225,12 @@ static int take_result(const char *dir, int completed, struct background_found *
 int background_put_right(struct hv *hv, const struct guid *vm, const char *dir, int resume,
 			 struct background_found *ret_found, struct err *reterr)
 {
-	_cleanup_(background_close) struct background_guest guest = { 0 };
 	_cleanup_(background_found_done) struct background_found found = { 0 };
-	_cleanup_err_ struct err err = ERR_INIT;
-	int completed = 0, r = background_open(hv, vm, &guest, &err);
+	/* before anything is asked of QEMU, which may not be able to answer */
+	struct background_standby *standby = background_standby_start(dir, STANDBY_ALONE, STALL_MSEC);
+	int completed = 0, r = settle_guest(hv, vm, dir, resume, &found, &completed, reterr);
 
-	if (r == 0) {
-		r = mend_guest(&guest, dir, resume, &found, &completed, reterr);
-	} else if (r == -ESRCH || r == -ENOENT || r == -EOPNOTSUPP) {
-		r = 0; /* no guest, or none that was ever captured so */
-	} else {
-		return err_move(reterr, &err);
-	}
+	background_standby_stop(standby);
 	if (!r)
 		r = await_reader(dir, reterr);
 	if (!r)

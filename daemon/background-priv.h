@@ -68,6 +68,9 @@ void background_reader_drop(struct background_reader *reader);
 /* Takes in what it says, waiting up to msec for it. */
 void background_reader_listen(struct background_reader *reader, int msec);
 
+/* The process that works in dir, whoever started it; 0: none, or it cannot be told. */
+pid_t background_reader_pid(const char *dir);
+
 /* Ends the one that works in dir, whoever started it, if there is one. Whatever it had is lost. */
 void background_reader_kill(const char *dir);
 

@@ -12,6 +12,8 @@
 
 #define NO_FILES 3 /* 0 to 2 are open already */
 #define WORD_MAX 64
+#define LIMITS_MAX 8192 /* bytes of /proc/PID/limits */
+#define LIMIT_NAME "Max open files"
 
 /* A word in a file of /proc, which has no size; "" if it cannot be read. */
 static void read_word(const char *dir, const char *task, const char *name, char buf[WORD_MAX])
@@ -50,9 +52,26 @@ static int set_limit(pid_t pid, const struct rlimit *limit, struct err *reterr)
 	return err_errno(reterr, -errno, "cannot set the limit of descriptors of QEMU's process %d", (int)pid);
 }
 
+/* As the kernel tells anybody. Returns 0 or -1. */
+static int read_limit(pid_t pid, struct rlimit *ret_limit)
+{
+	_cleanup_free_ char *path = xasprintf("/proc/%d/limits", (int)pid), *text = NULL;
+	const char *line;
+	unsigned long soft, hard;
+
+	if (file_read(path, LIMITS_MAX, &text, NULL, NULL) < 0)
+		return -1;
+	line = strstr(text, LIMIT_NAME);
+	if (!line || sscanf(line, LIMIT_NAME "%lu %lu", &soft, &hard) != 2)
+		return -1; /* or it is "unlimited", which the kernel does not allow for descriptors */
+	*ret_limit = (struct rlimit){ .rlim_cur = soft, .rlim_max = hard };
+	return 0;
+}
+
+/* Another user's is not told by prlimit() without CAP_SYS_RESOURCE, which containers lack. */
 static int get_limit(pid_t pid, struct rlimit *ret_limit, struct err *reterr)
 {
-	if (prlimit(pid, RLIMIT_NOFILE, NULL, ret_limit) == 0)
+	if (prlimit(pid, RLIMIT_NOFILE, NULL, ret_limit) == 0 || (errno == EPERM && read_limit(pid, ret_limit) == 0))
 		return 0;
 	return err_errno(reterr, -errno, "cannot read the limit of descriptors of QEMU's process %d", (int)pid);
 }

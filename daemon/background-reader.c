@@ -71,26 +71,35 @@ static int spawn(char **argv, const struct ends *e, pid_t *ret_pid, struct err *
 	return spawn_session(argv, moves, ARRAY_SIZE(moves), ret_pid, reterr);
 }
 
-/* For people, and for background_reader_kill(). */
+/* For people, and for background_reader_pid(). */
 static int note_pid(int lock_fd, pid_t pid)
 {
 	return ftruncate(lock_fd, 0) < 0 || dprintf(lock_fd, "%d\n", (int)pid) < 0 ? -errno : 0;
 }
 
-void background_reader_kill(const char *dir)
+pid_t background_reader_pid(const char *dir)
 {
 	_cleanup_free_ char *lock = path_join(dir, CAPTURE_LOCK), *text = NULL, *link = NULL;
 	struct stat ours, theirs;
 	long pid;
 
 	if (file_read(lock, PID_TEXT_MAX, &text, NULL, NULL) < 0)
-		return;
+		return 0;
 	pid = strtol(text, NULL, 10);
 	link = xasprintf("/proc/%ld/fd/%d", pid, CAPTURE_LOCK_FD);
 	/* its number may be another's by now: only it has the lock file there */
 	if (pid > 1 && stat(lock, &ours) == 0 && stat(link, &theirs) == 0 && ours.st_dev == theirs.st_dev &&
 	    ours.st_ino == theirs.st_ino)
-		kill((pid_t)pid, SIGKILL);
+		return (pid_t)pid;
+	return 0;
+}
+
+void background_reader_kill(const char *dir)
+{
+	pid_t pid = background_reader_pid(dir);
+
+	if (pid > 0)
+		kill(pid, SIGKILL);
 }
 
 static void collect(struct background_reader *reader)

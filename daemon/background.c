@@ -21,6 +21,7 @@
 #include "common/timefmt.h"
 #include "daemon/background-priv.h"
 #include "daemon/background-qemu.h"
+#include "daemon/background-standby.h"
 
 #define HOLD_SINCE HV_BG_VERSION(7, 2, 0) /* populates before it stops the guest; older ones were not tried */
 #define HOLD_UNTIL HV_BG_VERSION(8, 2, 0) /* writes its first bytes under its big lock */
@@ -41,6 +42,7 @@ struct run {
 	struct background_result *result;
 	int hold;                     /* the migration is to begin before the pause */
 	int armed, begun, suspended;  /* what there is to take back */
+	int unknown;                  /* what became of QEMU's migration cannot be asked */
 	int touched;                  /* there may be something in the directory that is not needed */
 	int64_t t_begin, t_pause, t_go, t_resumed; /* monotonic us; 0: not yet */
 	int64_t done, t_done;         /* bytes written of the memory, and when that last changed */
@@ -259,6 +261,7 @@ static int look(struct run *run, int *ret_completed, struct err *reterr)
 	_cleanup_(hv_bg_status_done) struct hv_bg_status status = { 0 };
 	int r = run->guest.ops->status(run->guest.bg, &status, reterr);
 
+	run->unknown = r < 0;
 	if (r < 0)
 		return r;
 	see_to_guest(run, &status);
@@ -279,12 +282,15 @@ static int look(struct run *run, int *ret_completed, struct err *reterr)
 		       run->guest.bg->name, status.problem ? status.problem : "it gave no reason");
 }
 
+static int stall_msec(const struct run *run)
+{
+	return run->o->stall_msec ? run->o->stall_msec : STALL_MSEC;
+}
+
 /* 1 if the reader is there and does not read: its disk hangs, or somebody stopped it. */
 static int is_stalled(const struct run *run)
 {
-	int64_t limit = run->o->stall_msec ? run->o->stall_msec : STALL_MSEC;
-
-	return !run->reader.read && since(run->t_done) > limit * 1000;
+	return !run->reader.read && since(run->t_done) > stall_msec(run) * INT64_C(1000);
 }
 
 /* The reader was killed, or is now: the pipe is read here, so that the guest goes on. */
@@ -298,7 +304,8 @@ static int read_on(struct run *run, struct err *reterr)
 			    run->guest.bg->name);
 		background_reader_kill(run->spec.dir);
 	}
-	if (background_drain(&run->guest, run->spec.dir, &status, &err) < 0)
+	run->unknown = background_drain(&run->guest, run->spec.dir, &status, &err) < 0;
+	if (run->unknown)
 		log_err(LOG_LEVEL_WARNING, &err, "domain \"%s\"", run->guest.bg->name);
 	return err_full(reterr, ERR_FAILED, -EPIPE, run->guest.bg->name, NULL, "Take the snapshot again",
 			"vmsnap-capture was ended before it had read the memory of \"%s\"", run->guest.bg->name);
@@ -337,13 +344,25 @@ static int take_result(struct run *run, struct err *reterr)
 							     "vmsnap-capture kept nothing of the memory");
 }
 
+/* libvirt is lost, QEMU goes on. Until it has closed the pipe somebody reads, and its write
+ * protection is no leftover: lifted, the memory would be of many instants. */
+static void await_end(struct run *run, const struct background_standby *standby)
+{
+	while (!run->reader.read && !(standby ? background_standby_saw_end(standby) : run->reader.ended))
+		background_reader_listen(&run->reader, 10);
+}
+
 /* Returns 0 or why there is no save state; the guest runs in either case. */
 static int after_the_word(struct run *run, struct err *reterr)
 {
 	_cleanup_err_ struct err err = ERR_INIT;
+	struct background_standby *standby = background_standby_start(run->spec.dir, STANDBY_ALONE, stall_msec(run));
 	int r = follow(run, reterr), r2;
 
+	if (run->unknown)
+		await_end(run, standby);
 	r2 = background_mend(&run->guest, 1, NULL, &err);
+	background_standby_stop(standby);
 	if (!run->t_resumed && r2 == 0)
 		note_resumed(run);
 	if (r2 < 0 && r >= 0)

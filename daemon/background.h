@@ -88,6 +88,11 @@ _must_check_ int background_put_right(struct hv *hv, const struct guid *vm, cons
 /* Empties it. */
 void background_found_done(struct background_found *found);
 
+/* At each start, before any hypervisor is asked: where a killed daemon left the pipe of a capture in
+ * dir, a thread reads what comes, unless a vmsnap-capture does, until the pipe is removed. A guest
+ * that waits for its memory to go out cannot even be asked. */
+void background_release(const char *dir);
+
 /* Removes what captures leave in dir: when their result is not needed any more. Returns 0 or
  * negative errno (-EBUSY: vmsnap-capture still works there). */
 _must_check_ int background_forget(const char *dir, struct err *reterr);

@@ -60,13 +60,18 @@ static int is_remote(const char *uri)
 static int check_libvirt(struct lv_call *call, struct err *reterr)
 {
 	unsigned long version = 0;
-	int r = lv_is_qemu(call->lv) ? 0 : cannot(call, reterr, "only QEMU guests can be captured in the background");
+	int active, r = lv_is_qemu(call->lv) ? 0 : cannot(call, reterr, "only QEMU guests can be captured in the background");
 
 	if (!r && is_remote(call->lv->uri))
 		r = cannot(call, reterr, "the guest runs on another host, whose QEMU cannot be given our pipe");
 	if (!r && (virConnectGetLibVersion(call->conn, &version) < 0 || version < FILES_SINCE))
 		r = cannot(call, reterr, "libvirt is older than 8.2 and cannot give QEMU a pipe");
-	if (!r && virDomainIsActive(call->dom) != 1)
+	if (r < 0)
+		return r;
+	active = virDomainIsActive(call->dom);
+	if (active < 0)
+		return lv_fail(call, reterr, "cannot see whether domain \"%s\" runs", call->name);
+	if (!active)
 		r = err_full(reterr, ERR_REFUSED, -ESRCH, call->name, NULL, NULL, "the domain \"%s\" does not run",
 			     call->name);
 	return r;

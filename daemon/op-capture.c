@@ -357,6 +357,9 @@ int op_capture_put_right(struct op *op, struct err *reterr)
 	if (!capture_mode_is(op, "background"))
 		return 0;
 	r = background_put_right(op->daemon->hv, &op->m->dir->guid, dir, capture_was(op, "running"), &found, reterr);
+	/* its files are whole, but what QEMU wrote was not: it died at it */
+	if (!r && !guid_is_none(&found.image.guid) && !found.whole)
+		intent_set(op->intent, "torn", "1");
 	if (found.unfrozen)
 		job_warn(op->job, "the guest's memory had been left write-protected; it was set free");
 	background_found_done(&found);

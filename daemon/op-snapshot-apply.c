@@ -8,6 +8,7 @@
 #include "daemon/daemon.h"
 #include "daemon/firmware.h"
 #include "daemon/memory.h"
+#include "daemon/op-clock.h"
 #include "daemon/op-disks.h"
 #include "daemon/op-refs.h"
 #include "daemon/op-snapshot.h"
@@ -211,16 +212,6 @@ static int define_run(struct op *op, struct err *reterr)
 	return or_go_back(op, machine_define(op->m, 1, reterr));
 }
 
-/* The guest went to sleep at the snapshot's instant and believes that it is then. */
-static void set_time(struct op *op)
-{
-	_cleanup_err_ struct err err = ERR_INIT;
-
-	if (!op_flag(op, "keep-time") && hv_set_time(op->daemon->hv, &op->m->dir->guid, &err) < 0)
-		job_warn(op->job, "the guest's clock still shows the time of the snapshot: %s; set it in the guest",
-			 err.message);
-}
-
 /* Memory is loaded onto fresh overlays only. */
 static int restore_run(struct op *op, struct err *reterr)
 {
@@ -237,7 +228,7 @@ static int restore_run(struct op *op, struct err *reterr)
 	if (!r)
 		r = memory_restore(op->m, op->m->cfg, target, op->job, reterr);
 	if (!r)
-		set_time(op);
+		op_clock_set(op, "the snapshot");
 	return or_go_back(op, r);
 }
 

@@ -101,6 +101,15 @@ static int resume_guest(struct op *op, struct err *reterr)
 	return r;
 }
 
+/* Removes what there is of the memory. A guest whose own writes found no room beside it was
+ * stopped by the hypervisor, and goes on now. */
+static int make_room(struct op *op, struct err *reterr)
+{
+	int r = remove_memory(op, reterr);
+
+	return r < 0 || !capture_was_active(op) ? r : resume_guest(op, reterr);
+}
+
 static int capture_undo(struct op *op, struct err *reterr)
 {
 	int r = capture_was_active(op) ? machine_wait_idle(op->m, reterr) : 0;
@@ -109,7 +118,7 @@ static int capture_undo(struct op *op, struct err *reterr)
 		r = op_disks_forget(op, reterr);
 	if (!r && capture_was_active(op))
 		r = resume_guest(op, reterr);
-	return r < 0 ? r : remove_memory(op, reterr);
+	return r < 0 ? r : make_room(op, reterr);
 }
 
 static int seal_run(struct op *op, struct err *reterr)
@@ -245,7 +254,7 @@ static int drop_run(struct op *op, struct err *reterr)
 		return 0;
 	r = document_undo(op, reterr);
 	if (!r)
-		r = remove_memory(op, reterr);
+		r = make_room(op, reterr);
 	return r < 0 ? r : dirs_undo(op, reterr);
 }
 
@@ -400,7 +409,7 @@ static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
 		return decide_committed(op, ret_way, reterr);
 	if (!capture_was_active(op) || op_flag(op, "back"))
 		return 0;
-	r = op->recovering && machine_is_active(op->m) ? op_capture_put_right(op, reterr) : 0;
+	r = op->recovering || capture_mode_is(op, "background") ? op_capture_put_right(op, reterr) : 0;
 	if (!r)
 		r = machine_wait_idle(op->m, reterr);
 	if (!r)
@@ -413,7 +422,7 @@ static int decide(struct op *op, struct op_way *ret_way, struct err *reterr)
 	op_disks_point(op, op->m->cfg);
 	ret_way->forward = 1;
 	ret_way->from = SEAL;
-	ret_way->failed = capture_has_memory(op) && !memory_is_whole(memory);
+	ret_way->failed = capture_has_memory(op) && (op_flag(op, "torn") || !memory_is_whole(memory));
 	return 0;
 }
 

@@ -56,7 +56,7 @@ static int start_off(struct machine *m, int paused, struct job *job, struct err 
 	return r;
 }
 
-int vm_start(struct daemon *daemon, const struct vmdir *dir, int paused, int discard_saved, struct job *job,
+int vm_start(struct daemon *daemon, const struct vmdir *dir, const struct start_spec *spec, struct job *job,
 	     struct err *reterr)
 {
 	_cleanup_machine_ struct machine *m = NULL;
@@ -69,15 +69,15 @@ int vm_start(struct daemon *daemon, const struct vmdir *dir, int paused, int dis
 		return refuse_state(m, "started", m->state == HV_PAUSED ? "running, but paused" : "running already",
 				    m->state == HV_PAUSED ? "Use 'vmsnapctl vm resume'" : NULL, reterr);
 	if (!machine_is_saved(m))
-		return start_off(m, paused, job, reterr);
-	if (paused)
+		return start_off(m, spec->paused, job, reterr);
+	if (spec->paused)
 		return refuse_state(m, "started paused", "saved", "Resume it, or discard its save state", reterr);
-	if (!discard_saved)
-		return vm_resume(daemon, dir, job, reterr);
+	if (!spec->discard_saved)
+		return vm_resume(daemon, dir, spec->keep_time, job, reterr);
 	r = vm_discard_saved(daemon, TAKE_PTR(m), job, reterr);
 	if (!r)
 		r = machine_open(daemon, dir, 0, &m, reterr);
-	return r < 0 ? r : start_off(m, paused, job, reterr);
+	return r < 0 ? r : start_off(m, spec->paused, job, reterr);
 }
 
 /* Waits without end as long as nobody cancels: a guest may take its time. */

@@ -7,6 +7,7 @@
 #include "common/fileio.h"
 #include "daemon/daemon.h"
 #include "daemon/memory.h"
+#include "daemon/op-clock.h"
 #include "daemon/op-vm.h"
 
 static int restore_run(struct op *op, struct err *reterr)
@@ -32,7 +33,11 @@ static int cleanup_run(struct op *op, struct err *reterr)
 	_cleanup_free_ char *state = vmdir_state_path(op->m->dir);
 	int r = memory_drop_pipe(op->m, reterr);
 
-	return r < 0 ? r : memory_remove(state, reterr);
+	if (!r)
+		r = memory_remove(state, reterr);
+	if (!r && !op_flag(op, "discard"))
+		op_clock_set(op, "the save");
+	return r;
 }
 
 static const struct op_step steps[] = {
@@ -105,7 +110,7 @@ static int plan(struct machine *m, struct job *job, struct err *reterr)
 	return r < 0 ? r : machine_define(m, 0, reterr);
 }
 
-int vm_resume(struct daemon *daemon, const struct vmdir *dir, struct job *job, struct err *reterr)
+int vm_resume(struct daemon *daemon, const struct vmdir *dir, int keep_time, struct job *job, struct err *reterr)
 {
 	_cleanup_intent_ struct intent *in = intent_new(op_vm_resume.name);
 	_cleanup_machine_ struct machine *m = NULL;
@@ -123,6 +128,7 @@ int vm_resume(struct daemon *daemon, const struct vmdir *dir, struct job *job, s
 	r = plan(m, job, reterr);
 	if (r < 0)
 		return r;
+	intent_set(in, "keep-time", "%d", keep_time);
 	return op_run(daemon, &op_vm_resume, TAKE_PTR(m), TAKE_PTR(in), job, reterr);
 }
 

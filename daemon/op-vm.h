@@ -36,9 +36,16 @@ _must_check_ int vm_delete(struct daemon *daemon, const struct vmdir *dir, int f
 _must_check_ int vm_rename(struct daemon *daemon, const struct vmdir *dir, const char *name, struct job *job,
 			   struct err *reterr);
 
+/* How to start a VM. */
+struct start_spec {
+	int paused;        /* leave the guest paused; not of a saved VM */
+	int discard_saved; /* a saved VM starts afresh, its save state is lost */
+	int keep_time;     /* leave the clock of a guest that goes on at the time of its save */
+};
+
 /* Starts a VM; a saved one resumes from its save state, unless that shall be
  * discarded. Returns 0 or negative errno. */
-_must_check_ int vm_start(struct daemon *daemon, const struct vmdir *dir, int paused, int discard_saved,
+_must_check_ int vm_start(struct daemon *daemon, const struct vmdir *dir, const struct start_spec *spec,
 			  struct job *job, struct err *reterr);
 
 /* Asks the guest to shut down; with wait, until it is off. Returns 0 or negative errno. */
@@ -51,8 +58,9 @@ _must_check_ int vm_stop(struct daemon *daemon, const struct vmdir *dir, struct 
 /* Saves the running VM's memory and ends it. Returns 0 or negative errno. */
 _must_check_ int vm_save(struct daemon *daemon, const struct vmdir *dir, struct job *job, struct err *reterr);
 
-/* Lets a saved or paused VM go on. Returns 0 or negative errno. */
-_must_check_ int vm_resume(struct daemon *daemon, const struct vmdir *dir, struct job *job, struct err *reterr);
+/* Lets a saved or paused VM go on; keep_time as in struct start_spec. Returns 0 or negative errno. */
+_must_check_ int vm_resume(struct daemon *daemon, const struct vmdir *dir, int keep_time, struct job *job,
+			   struct err *reterr);
 
 /* Forgets the save state of a saved VM (m *taken*). Returns 0 or negative errno. */
 _must_check_ int vm_discard_saved(struct daemon *daemon, struct machine *m, struct job *job, struct err *reterr);

@@ -5,6 +5,7 @@
 #include "common/alloc.h"
 #include "common/fileio.h"
 #include "common/log.h"
+#include "daemon/background.h"
 #include "daemon/catalog.h"
 #include "daemon/daemon.h"
 #include "daemon/job.h"
@@ -61,6 +62,15 @@ static void recover_work(void *arg)
 	cleanup_free(&dirs);
 }
 
+/* Whoever waits at the other end of a dead daemon's pipes goes on. */
+static void release_pipes(const struct vmdir *dir)
+{
+	_cleanup_free_ char *state = vmdir_state_dir(dir);
+
+	memory_sink_release(dir);
+	background_release(state);
+}
+
 void recover_sweep(struct daemon *daemon)
 {
 	const char *store = catalog_store(daemon->catalog);
@@ -69,7 +79,7 @@ void recover_sweep(struct daemon *daemon)
 	int r = store_scan(store, &list, NULL, &err);
 
 	for (size_t i = 0; i < list.n; i++)
-		memory_sink_release(list.entry[i].dir);
+		release_pipes(list.entry[i].dir);
 	for (size_t i = 0; i < list.n && r >= 0; i++)
 		r = vmdir_sweep_temps(list.entry[i].dir, &err);
 	for (size_t i = 0; i < list.n && r >= 0; i++)

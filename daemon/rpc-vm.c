@@ -79,9 +79,13 @@ static int adopt_body(struct job *job, void *arg, struct err *reterr)
 static int start_body(struct job *job, void *arg, struct err *reterr)
 {
 	struct request *req = arg;
+	struct start_spec spec = {
+		.paused = request_bool(req, "paused", 0),
+		.discard_saved = request_bool(req, "discardSaved", 0),
+		.keep_time = !request_bool(req, "syncTime", 1),
+	};
 
-	return vm_start(req->daemon, req->dir, request_bool(req, "paused", 0), request_bool(req, "discardSaved", 0),
-			job, reterr);
+	return vm_start(req->daemon, req->dir, &spec, job, reterr);
 }
 
 static int shutdown_body(struct job *job, void *arg, struct err *reterr)
@@ -109,7 +113,7 @@ static int resume_body(struct job *job, void *arg, struct err *reterr)
 {
 	struct request *req = arg;
 
-	return vm_resume(req->daemon, req->dir, job, reterr);
+	return vm_resume(req->daemon, req->dir, !request_bool(req, "syncTime", 1), job, reterr);
 }
 
 static int rename_body(struct job *job, void *arg, struct err *reterr)

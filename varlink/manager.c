@@ -64,14 +64,21 @@ static const struct vl_field adopt_vm_in[] = {
 	END,
 };
 
+#define IN_SYNC_TIME                                                                                        \
+	OPTIONAL("syncTime", VL_BOOL, "Whether the clock of a guest that comes back with memory is set, by the guest " \
+				      "agent if it has one. Default: true.")
+
 static const struct vl_field start_vm_in[] = {
 	IN_VM,
 	OPTIONAL("paused", VL_BOOL, "Leave the guest paused. Default: false."),
 	OPTIONAL("discardSaved", VL_BOOL, "Start a saved VM afresh and drop its saved memory. Default: false, it "
 					  "continues where it was saved."),
+	IN_SYNC_TIME,
 	IN_NO_WAIT,
 	END,
 };
+
+static const struct vl_field resume_vm_in[] = { IN_VM, IN_SYNC_TIME, IN_NO_WAIT, END };
 
 static const struct vl_field shutdown_vm_in[] = {
 	IN_VM,
@@ -150,9 +157,6 @@ static const struct vl_field rename_snapshot_in[] = {
 #define IN_PRESENT                                                                                       \
 	FIELD("present", VL_STRING, "What becomes of the present state of the VM, which is replaced: \"discard\", " \
 				    "or \"save\" it as a new snapshot first.")
-#define IN_SYNC_TIME                                                                                        \
-	OPTIONAL("syncTime", VL_BOOL, "Whether the clock of a guest that comes back with memory is set, by the guest " \
-				      "agent if it has one. Default: true.")
 
 static const struct vl_field apply_snapshot_in[] = {
 	IN_VM, IN_SNAPSHOT, IN_PRESENT, IN_SYNC_TIME, IN_FORCE, IN_NO_WAIT, IN_CANCEL_ON_DISCONNECT, END,
@@ -333,7 +337,7 @@ static const struct vl_method manager_methods[] = {
 	       "Ends the guest at once, as if its power failed. What it had not written is lost."),
 	METHOD("SaveVM", SUPPORTED, OPERATOR, vm_job_in, job_vm_out,
 	       "Writes the guest's memory to the VM directory and ends it; StartVM continues it."),
-	METHOD("ResumeVM", SUPPORTED, OPERATOR, vm_job_in, job_vm_out, "Lets a paused guest run on."),
+	METHOD("ResumeVM", SUPPORTED, OPERATOR, resume_vm_in, job_vm_out, "Lets a paused or saved guest run on."),
 	METHOD("RenameVM", SUPPORTED, ADMIN, rename_vm_in, job_vm_out,
 	       "Renames a VM that is off. Its GUID stays."),
 	METHOD("DeleteVM", SUPPORTED, ADMIN, delete_vm_in, job_out,

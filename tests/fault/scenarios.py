@@ -11,7 +11,9 @@ import sqlite3
 from vmsnaptest import laws
 from vmsnaptest.daemon import FAILED, FOUND, NO_DAEMON, CtlError
 from vmsnaptest.machine import PREFIX, Machine
+from vmsnaptest.fixtures import make_efi
 from vmsnaptest.tree import Tree
+from vmsnaptest.uefi import after_turn, check_survives_reset, in_step, uefi_machine
 from vmsnaptest.wait import until
 
 ALL = []
@@ -26,6 +28,8 @@ class Scenario:
     operation = None
     quick = True  # part of the selection that CI runs
     quick_steps = None  # the steps that CI tries; None: all
+    slow = False  # only quick_steps are tried at all; CI only kills it there
+    longest = 0.4  # seconds that it takes: within them it is killed at random
 
     def __init__(self, lab):
         self.lab = lab
@@ -129,6 +133,34 @@ class CreateLive(_Create):
 @scenario
 class CreateDiskOnly(_Create):
     options = ("--no-memory",)
+
+
+@scenario
+class CreateLiveUefi(Scenario):
+    """RAM, NVRAM, TPM and disk are of one instant, the guest survives a reset, and the running one never noticed."""
+    operation = "snapshot-create"
+    slow = True
+    quick_steps = ("capture",)
+    longest = 1.5
+
+    def prepare(self):
+        self.machine = uefi_machine(self.lab, make_efi(self.lab.images))
+        self.machine.ticks(2)
+
+    def words(self):
+        return ["snapshot", "create", self.name, "--name", "new", "--live"]
+
+    def verify(self, done):
+        found = self.machine.snapshots()
+        assert set(found) in (set(), {"new"}) and (not done or found)
+        self.check_runs_undisturbed()
+        line = self.machine.ticks(1)
+        snapshot = found["new"]["id"] if found else self.machine.snapshot("after", "--live")["id"]
+        self.machine.ticks(1)
+        self.machine.apply(snapshot)
+        lines = after_turn(self.machine)
+        assert [in_step(entry) for entry in lines] == [in_step(line)] * len(lines)
+        check_survives_reset(self.lab, self.machine, lines[-1])
 
 
 class _GoBack(Scenario):

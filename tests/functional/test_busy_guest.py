@@ -16,8 +16,7 @@ def busy_machine(lab, vcpus):
     image = lab.path("busy.img")
     build.boot(image, touch=TOUCH, busy=True)
     machine = Machine(lab, PREFIX + "busy", lab.path("busy.log"))
-    lab.ctl("vm", "create", machine.name, "--memory", f"{MEMORY}M", "--vcpus", str(vcpus), "--import-disk", image,
-            "--console-log", machine.serial.path)
+    lab.create(machine, image, memory=MEMORY, vcpus=vcpus)
     machine.start()
     machine.serial.reach(4)
     return machine

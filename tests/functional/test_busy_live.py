@@ -18,8 +18,7 @@ def machine(lab):
     image = lab.path("busy.img")
     build.boot(image, touch=TOUCH, busy=True)
     vm = Machine(lab, PREFIX + "busy", lab.path("busy.log"))
-    lab.ctl("vm", "create", vm.name, "--memory", "24M", "--vcpus", "1", "--import-disk", image, "--console-log",
-            vm.serial.path)
+    lab.create(vm, image, memory=24)
     vm.start()
     vm.serial.reach(4)
     open(lab.path("slow"), "w").close()

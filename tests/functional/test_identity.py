@@ -60,3 +60,9 @@ def test_no_agent(lab, options):
     reply = machine.apply(snapshot, "--discard", *options)
     assert not reply["job"].get("warnings")
     machine.check_resumed_from(snapshot)
+    machine.vm("save")
+    at = machine.numbers()[0]
+    machine.serial.mark()
+    reply = machine.vm("start", *options)
+    assert not reply["job"].get("warnings")
+    assert at <= machine.serial.first().ram <= at + 1

@@ -25,8 +25,7 @@ def start(lab, vcpus, busy):
     image = lab.path("rounds.img")
     build.boot(image, touch=TOUCH, busy=busy)
     machine = Machine(lab, PREFIX + "rounds", lab.path("rounds.log"))
-    lab.ctl("vm", "create", machine.name, "--memory", f"{MEMORY}M", "--vcpus", str(vcpus), "--import-disk", image,
-            "--console-log", machine.serial.path)
+    lab.create(machine, image, memory=MEMORY, vcpus=vcpus)
     machine.start()
     machine.serial.reach(4)
     return machine

@@ -29,7 +29,7 @@ static int make_vm(struct rig *rig _unused_, struct daemon *daemon, struct job *
 static int start(struct rig *rig, struct daemon *daemon, struct job *job, struct guid *ret_guid _unused_,
 		 struct err *reterr)
 {
-	return vm_start(daemon, rig->dir, 0, 0, job, reterr);
+	return vm_start(daemon, rig->dir, &(struct start_spec){ 0 }, job, reterr);
 }
 
 static int take(struct rig *rig, struct daemon *daemon, struct job *job, struct guid *ret_guid, struct err *reterr)

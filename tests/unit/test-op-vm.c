@@ -33,7 +33,7 @@ static int adopt(struct rig *rig _unused_, struct daemon *daemon, struct job *jo
 static int start(struct rig *rig, struct daemon *daemon, struct job *job, struct guid *ret_guid _unused_,
 		 struct err *reterr)
 {
-	return vm_start(daemon, rig->dir, 0, 0, job, reterr);
+	return vm_start(daemon, rig->dir, &(struct start_spec){ 0 }, job, reterr);
 }
 
 static int take(struct rig *rig, struct daemon *daemon, struct job *job, struct guid *ret_guid, struct err *reterr)
@@ -61,10 +61,12 @@ static int save(struct rig *rig, struct daemon *daemon, struct job *job, struct 
 	return vm_save(daemon, rig->dir, job, reterr);
 }
 
+static int keep_time;
+
 static int resume(struct rig *rig, struct daemon *daemon, struct job *job, struct guid *ret_guid _unused_,
 		  struct err *reterr)
 {
-	return vm_resume(daemon, rig->dir, job, reterr);
+	return vm_resume(daemon, rig->dir, keep_time, job, reterr);
 }
 
 static int discard(struct rig *rig, struct daemon *daemon, struct job *job, struct guid *ret_guid _unused_,
@@ -307,6 +309,42 @@ CASE(save_paused, &op_vm_save, prepare_paused, save, NULL, look_saved)
 CASE(resume_saved, &op_vm_resume, prepare_saved, resume, NULL, look_resumed)
 CASE(discard_saved, &op_vm_resume, prepare_saved, discard, NULL, look_discarded)
 
+/* A saved guest that goes on is told the time, also if the daemon dies in between, unless it is not to be; one
+ * whose agent does not answer goes on all the same. */
+static void resume_sets_the_clock(void **state _unused_)
+{
+	struct rig *rig = rig_new();
+
+	rig->context = "resume_sets_the_clock";
+	prepare_saved(rig);
+	rig_must(rig, resume);
+	assert_int_equal(rig->hvs->clocks_set, 1);
+	assert_int_equal(rig->out->warnings, 0);
+	rig_must(rig, save);
+	rig_must(rig, start);
+	assert_int_equal(rig->hvs->clocks_set, 2);
+	rig_must(rig, save);
+	rig_life(rig, "kill-after:vm-resume.restore", resume);
+	assert_true(rig->out->killed);
+	rig_recover(rig);
+	assert_int_equal(rig->hvs->clocks_set, 3);
+	rig_must(rig, save);
+	keep_time = 1;
+	rig_must(rig, resume);
+	keep_time = 0;
+	assert_int_equal(rig->hvs->clocks_set, 3);
+	rig_must(rig, save);
+	rig_must(rig, discard);
+	assert_int_equal(rig->hvs->clocks_set, 3);
+	rig_must(rig, start);
+	rig_must(rig, save);
+	rig->hvs->clock_fails = 1;
+	rig_must(rig, resume);
+	assert_int_equal(rig->out->warnings, 1);
+	rig_check(rig, rig_domain(rig)->state == HV_RUNNING, "the guest does not run");
+	rig_free(rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -317,6 +355,7 @@ int main(void)
 		cmocka_unit_test(rename_off),	  cmocka_unit_test(rename_uefi),
 		cmocka_unit_test(save_running),	  cmocka_unit_test(save_paused),
 		cmocka_unit_test(resume_saved),	  cmocka_unit_test(discard_saved),
+		cmocka_unit_test(resume_sets_the_clock),
 	};
 
 	rig_need_tools();

@@ -300,6 +300,8 @@ class Calls(unittest.TestCase):
                 ("vm start v --paused --discard-saved", "StartVM", {"vm": "v", "paused": True, "discardSaved": True}),
                 ("vm shutdown v --wait", "ShutdownVM", {"vm": "v", "wait": True}),
                 ("vm stop v", "StopVM", {"vm": "v"}), ("vm save v", "SaveVM", {"vm": "v"}),
+                ("vm start v --no-sync-time", "StartVM", {"vm": "v", "syncTime": False}),
+                ("vm resume v --no-sync-time", "ResumeVM", {"vm": "v", "syncTime": False}),
                 ("vm resume v", "ResumeVM", {"vm": "v"}), ("vm rename v w", "RenameVM", {"vm": "v", "name": "w"}),
                 ("vm delete v --force", "DeleteVM", {"vm": "v", "force": True}),
                 ("snapshot create v", "CreateSnapshot", {"vm": "v"}),

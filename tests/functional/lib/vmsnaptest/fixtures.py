@@ -10,7 +10,7 @@ import pytest
 from .hypervisor import DRIVERS
 from .lab import Lab, make_base
 from .merging import gate, slow  # noqa: F401
-from .small import small  # noqa: F401
+from .small import roomy, small  # noqa: F401
 from .where import GUEST_DIR, require, require_file
 
 sys.path.insert(0, GUEST_DIR)
@@ -37,13 +37,19 @@ def images():
     shutil.rmtree(base)
 
 
+def make_efi(images):
+    """Builds the image of the UEFI guest, once; returns its path."""
+    require("gcc", "mformat", "mcopy")
+    require_file(OVMF)
+    if not os.path.exists(images.efi):
+        build.efi(images.efi)
+    return images.efi
+
+
 @pytest.fixture(scope="session")
 def efi_image(images):
     """The raw image of the UEFI guest."""
-    require("gcc", "mformat", "mcopy")
-    require_file(OVMF)
-    build.efi(images.efi)
-    return images.efi
+    return make_efi(images)
 
 
 @pytest.fixture(scope="session", params=os.environ.get("VMSNAP_TEST_DRIVERS", "embed system").split())

@@ -213,6 +213,20 @@ class System:
         until(self.answers, "libvirtd answering again")
         return True
 
+    def kill_libvirtd(self):
+        """SIGKILL to libvirtd. Only one that we started; else False."""
+        pid = self.started.pop("libvirtd", None)
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+            until(lambda: not _alive(pid), "libvirtd's end")
+        return pid is not None
+
+    def start_libvirtd(self):
+        """Starts it again after kill_libvirtd()."""
+        os.unlink("/run/libvirtd.pid")  # the killed one's
+        self._start_program("libvirtd")
+        until(self.answers, "libvirtd answering again")
+
     def reset(self):
         """Ends and forgets all domains of the tests."""
         for name in self.domains():

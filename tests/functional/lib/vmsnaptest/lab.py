@@ -30,8 +30,9 @@ DOMAIN = """<domain type='qemu'>
 </domain>
 """
 BIOS = "<os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>"
-# another version of QEMU, for the domains that tests define (those of "vm create" get the host's)
-EMULATOR = os.environ.get("VMSNAP_TEST_EMULATOR", "/usr/bin/qemu-system-x86_64")
+# another version of QEMU; the domains that "vm create" makes get the host's and are then edited, as by an admin
+HOST_EMULATOR = "/usr/bin/qemu-system-x86_64"
+EMULATOR = os.environ.get("VMSNAP_TEST_EMULATOR", HOST_EMULATOR)
 PULLS_SINCE = (8, 2)  # QEMU, into images with subclusters, in a running guest
 DISK = """<disk type='{kind}' device='disk'><driver name='qemu' type='{format}'/><source {attribute}='{path}'/>
     <target dev='{target}' bus='virtio'/><boot order='{order}'/></disk>"""
@@ -108,11 +109,26 @@ class Lab:
     def machine(self, name="one", *args, start=False, image=None):
         """A VM with one disk, made by vmsnapctl vm create from the counting guest or another image."""
         machine = Machine(self, PREFIX + name, self.path(f"{name}.log"))
-        self.ctl("vm", "create", machine.name, "--memory", "16M", "--vcpus", "1",
-                 "--import-disk", image or self.images.boot, "--console-log", machine.serial.path, *args)
+        self.create(machine, image or self.images.boot, *args)
         if start:
             machine.start()
         return machine
+
+    def create(self, machine, image, *args, memory=16, vcpus=1, timeout=120.0):
+        """vmsnapctl vm create, from a copy of that image."""
+        self.ctl("vm", "create", machine.name, "--memory", f"{memory}M", "--vcpus", str(vcpus), "--import-disk", image,
+                 "--console-log", machine.serial.path, *args, timeout=timeout)
+        if EMULATOR != HOST_EMULATOR:
+            self.emulate(machine.name)
+
+    def emulate(self, name):
+        """virsh edit of a domain that never ran: VMSNAP_TEST_EMULATOR, and the newest machine that it has. The daemon
+        takes that in when it starts the VM."""
+        xml = self.virsh("dumpxml", "--inactive", "--security-info", name)
+        for pattern, with_ in (("<emulator>[^<]*", f"<emulator>{EMULATOR}"), ("machine='pc-i440fx-[^']*", "machine='pc"),
+                               ("machine='pc-q35-[^']*", "machine='q35")):
+            xml = re.sub(pattern, with_, xml)
+        self.define(xml)
 
     def domain_xml(self, name, disks, memory=16, head=BIOS, devices="", log=None):
         """A domain document; disks is a list of (path, format) or (path, format, "block")."""
