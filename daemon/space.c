@@ -159,12 +159,12 @@ static int add_memory(struct space *space, const struct holdings *h, const struc
 	return r;
 }
 
-/* With several snapshots those that derive from others go first: nobody takes their memory over. */
+/* The snapshots go in the order of guids. */
 static int account_delete(struct space *space, const struct holdings *h, const struct guid *guids, size_t n,
 			  struct err *reterr)
 {
 	_cleanup_(plan_done) struct plan before = { 0 }, after = { 0 };
-	int64_t folded = n == 1 ? holdings_folded(h, &guids[0]) : 0;
+	int64_t folded = holdings_folded(h, guids, n).needed;
 	int r = holdings_plan(h, NULL, 0, &before, reterr);
 
 	if (!r)
