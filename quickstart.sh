@@ -301,7 +301,7 @@ check() {
 	guests_parts="killed failed random embed system"
 	beside killed guests embed check-fault "-k 'test_killed and not random or every'"
 	beside failed guests embed check-fault "-k test_failed"
-	beside random guests embed check-fault "-k random"
+	beside random guests embed check-fault "-k 'random or test_guest_dies'"
 	beside embed guests embed check-functional
 	beside system guests_system
 	# shellcheck disable=SC2086 # a list
