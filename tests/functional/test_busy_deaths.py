@@ -75,6 +75,19 @@ def test_both_are_killed(lab, mode, least):
     case.check_never_happened()
 
 
+@pytest.mark.parametrize("least", [] if QUICK else [1, MIB, 6 * MIB, 12 * MIB])
+@pytest.mark.parametrize("mode", MODES)
+def test_daemon_and_qemu_are_killed(lab, mode, least):
+    """The reader finds an end of the stream that is none."""
+    case = begin(lab, mode, least)
+    os.kill(case.qemu(), signal.SIGKILL)
+    lab.daemon.kill()
+    case.taking.communicate(timeout=60)
+    case.go_on()
+    lab.daemon.start()
+    case.check_lost_power()
+
+
 @pytest.fixture
 def libvirtd(lab):
     """Killed by the test; there again when it ends."""

@@ -57,17 +57,7 @@ def test_qemu_is_killed(lab, mode, least):
     os.kill(case.qemu(), signal.SIGKILL)
     case.go_on()
     case.fails(FAILED)
-    until(lambda: case.machine.show()["state"] == "off" and not lab.daemon.intents(), "the VM being off")
-    assert case.machine.snapshots() == {}
-    lab.check()
-    case.machine.serial.offset = 0
-    last = case.machine.serial.lines()[-1].ram
-    case.machine.serial.mark()
-    case.machine.vm("start")
-    boot = case.machine.serial.wait(lambda line: line.kind == "boot", "the guest's boot")
-    assert last <= boot.disks[0] <= last + 1
-    case.machine.serial.ticks(2)
-    case.check_can_be_taken()
+    case.check_lost_power()
 
 
 @pytest.mark.parametrize("mode", MODES)

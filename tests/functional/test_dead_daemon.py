@@ -138,30 +138,58 @@ def in_pipe(pipe):
     return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
 
 
+def hang_between(lab, machine, live, paths):
+    """libvirtd is between its two visits to the pipe, and waits for a reader: the guest stands still. Returns the pipe
+    and the virsh that waits."""
+    for path in paths:
+        guarded = Guarded(path)
+        machine.serial.mark()
+        saving = save_memory(lab, machine, guarded.path, *(["--live"] if live else []))
+        if read_stream(guarded.path):
+            try:
+                until(waits_in_open, "libvirtd waiting for a reader")
+            except TimeoutError:
+                guarded.die()
+                raise
+            return guarded, saving
+        guarded.die()  # it lost its reader in the midst of the header
+        saving.communicate(timeout=30)
+        guarded.finish()
+    raise AssertionError("libvirtd has always been faster")
+
+
 @pytest.mark.parametrize("live", [True, False])
 def test_between_libvirts_two_visits(lab, machine, live):
     """The guest stands still there until libvirt goes on."""
-    for attempt in range(10):
-        guarded = Guarded(lab.path(f"{attempt}.fifo"))
-        machine.serial.mark()
-        saving = save_memory(lab, machine, guarded.path, *(["--live"] if live else []))
-        in_time = read_stream(guarded.path)
-        if not in_time:
-            guarded.die()  # it lost its reader in the midst of the header
-            saving.communicate(timeout=30)
-            guarded.finish()
-            continue
-        try:
-            until(waits_in_open, "libvirtd waiting for a reader")
-        finally:
-            guarded.die()
-        break
-    assert in_time
+    guarded, saving = hang_between(lab, machine, live, [lab.path(f"{attempt}.fifo") for attempt in range(10)])
+    guarded.die()
     given_up(saving)
     answers(lab, machine)
     machine.serial.reach(machine.serial.ticks(1).ram + 2)
     machine.serial.undisturbed()
     guarded.finish()
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_guard_is_killed_too(lab, machine, live):
+    """Then libvirtd waits, and so does whoever asks it about the domain, until a daemon is there again, which reads the
+    pipe before it asks anything."""
+    pipe = os.path.join(machine.root, "Virtual Machines", machine.config().guid, "save.fifo")
+    lab.daemon.kill()
+    guarded, saving = hang_between(lab, machine, live, [pipe] * 10)
+    try:
+        guarded.process.kill()
+        guarded.process.wait(30)
+        guarded.die()
+        assert waits_in_open()
+    finally:
+        lab.daemon.start()
+    saving.communicate(timeout=30)  # it found a reader, who keeps nothing
+    answers(lab, machine)
+    machine.serial.reach(machine.serial.ticks(1).ram + 2)
+    machine.serial.undisturbed()
+    os.unlink(pipe)
+    machine.snapshot("after")
 
 
 def test_restore(lab, machine):

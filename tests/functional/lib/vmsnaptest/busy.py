@@ -121,6 +121,20 @@ class Case:
         self.machine.check_resumed_from(snapshot["id"])
         self.check_can_be_taken()
 
+    def check_lost_power(self):
+        """The guest has ended, no snapshot was taken, and what was written last is there."""
+        until(lambda: self.machine.show()["state"] == "off" and not self.lab.daemon.intents(), "the VM being off")
+        assert self.machine.snapshots() == {}
+        self.lab.check()
+        self.machine.serial.offset = 0
+        last = self.machine.serial.lines()[-1].ram
+        self.machine.serial.mark()
+        self.machine.vm("start")
+        boot = self.machine.serial.wait(lambda line: line.kind == "boot", "the guest's boot")
+        assert last <= boot.disks[0] <= last + 1
+        self.machine.serial.ticks(2)
+        self.check_can_be_taken()
+
     def check_can_be_taken(self):
         if os.path.exists(self.slow):
             self.go_on()
