@@ -71,7 +71,11 @@ static void test_hold(void **state)
 	if (pid == 0) {
 		setenv("VMSNAPD_FAULT", fault, 1);
 		ignore_result(op_fault(&kind, "copy", "before", NULL));
-		_exit(path_exists(file)); /* 1: it did not wait */
+		status = path_exists(file); /* 1: it did not wait */
+		cleanup_free(&fault);
+		cleanup_free(&written);
+		cleanup_free(&file);
+		_exit(status);
 	}
 	assert_int_equal(waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT), 0);
 	assert_int_equal(ended.si_pid, 0);
