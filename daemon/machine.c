@@ -9,6 +9,7 @@
 #include "common/fileio.h"
 #include "daemon/daemon.h"
 #include "layout/chain.h"
+#include "layout/image.h"
 
 int machine_open(struct daemon *daemon, const struct vmdir *dir, int may_lack_config, struct machine **ret_m,
 		 struct err *reterr)
@@ -164,6 +165,20 @@ int machine_check_disks(const struct machine *m, const struct config *cfg, struc
 		r = check_disk(m, &cfg->disks[i], snaps, n, reterr);
 	machine_snapshots_free(snaps, n);
 	return r;
+}
+
+int machine_refuse_written(const struct machine *m, struct err *reterr)
+{
+	for (size_t i = 0; !machine_is_active(m) && i < m->cfg->n_disks; i++) {
+		_cleanup_free_ char *path = machine_disk_path(m, &m->cfg->disks[i]);
+
+		if (disk_is_written(path))
+			return err_full(reterr, ERR_REFUSED, -EBUSY, m->cfg->name, path,
+					"The guest may run on another host, or a program has the disk open: end that first",
+					"VM '%s' is off here, but somebody writes to its disk '%s'", m->cfg->name,
+					m->cfg->disks[i].target);
+	}
+	return 0;
 }
 
 int machine_stamp_disks(struct machine *m, struct err *reterr)

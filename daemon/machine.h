@@ -73,6 +73,10 @@ _must_check_ int machine_define(struct machine *m, int renew_genid, struct err *
  * (ERR_DRIFT). */
 _must_check_ int machine_check_disks(const struct machine *m, const struct config *cfg, struct err *reterr);
 
+/* Refuses (-EBUSY) if the VM is off here and somebody writes to one of its disks all the same: the guest
+ * may run on another host now, or in a QEMU that libvirt does not know. Returns 0 or negative errno. */
+_must_check_ int machine_refuse_written(const struct machine *m, struct err *reterr);
+
 /* Whether the running domain uses the disks of cfg (live document), or, if it is
  * off, its definition does: 1 yes, 0 no, negative errno. */
 _must_check_ int machine_domain_uses(const struct machine *m, const struct config *cfg, struct err *reterr);

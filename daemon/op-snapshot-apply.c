@@ -300,6 +300,8 @@ static int plan(struct machine *m, const struct guid *snap, struct job *job, str
 		r = machine_snapshot(m, snap, &target, reterr);
 	if (!r)
 		r = machine_check_disks(m, target, reterr);
+	if (!r)
+		r = machine_refuse_written(m, reterr);
 	if (!r && target->state.vsv)
 		r = memory_verify(m, target, job, reterr);
 	if (!r)

@@ -215,6 +215,8 @@ static int plan(struct machine *m, const struct snapshot_spec *spec, struct inte
 		r = choose_mode(m, spec, &mode, &reason, reterr);
 	if (!r)
 		r = machine_check_disks(m, m->cfg, reterr);
+	if (!r)
+		r = machine_refuse_written(m, reterr);
 	if (!r && !spec->force)
 		r = check_space(m, mode, reterr);
 	if (r < 0)

@@ -176,6 +176,8 @@ static int plan(struct machine *m, int force, struct intent *in, struct err *ret
 				"VM '%s' cannot be deleted while it runs", m->cfg->name);
 	/* libvirt undefines no domain that has one of these, and then it would be too late */
 	r = machine_refuse_foreign(m, reterr);
+	if (!r && !force)
+		r = machine_refuse_written(m, reterr);
 	if (!r)
 		r = op_others_refuse_directory(m, reterr);
 	if (r < 0)

@@ -38,6 +38,10 @@ _must_check_ int disk_detect_format(const char *path, const char **ret_format, s
 /* Virtual size in bytes of a qcow2, raw or block image. Returns 0 or negative errno. */
 _must_check_ int disk_virtual_size(const char *path, const char *format, int64_t *ret_size, struct err *reterr);
 
+/* 1 if somebody has the image open for writing who locks it as QEMU and its tools do, also from
+ * another host where the file system carries locks; 0 if not, or if that cannot be told. */
+int disk_is_written(const char *path);
+
 /* Seals path: mode 0440 if chmod_too, then its stamp. Returns 0 or negative errno. */
 _must_check_ int disk_seal(const char *path, int chmod_too, struct stamp *ret_stamp, struct err *reterr);
 

@@ -294,3 +294,23 @@ def test_second_daemon_on_the_same_store(lab):
                           timeout=30, env=lab.daemon.environment())
     assert done.returncode != 0 and lab.daemon.store in done.stderr
     assert lab.daemon_call("GetStatus")["connected"]
+
+
+def is_locked(path):
+    """Whether somebody holds QEMU's lock of those who write."""
+    with open("/proc/locks") as locks:
+        held = [line.split() for line in locks if f":{os.stat(path).st_ino} " in line]
+    return any(int(words[-2]) <= 101 and (words[-1] == "EOF" or int(words[-1]) >= 101) for words in held)
+
+
+def test_disk_that_somebody_else_writes(lab, machine):
+    """Off here, but its guest runs on another host, or a tool has the disk: what would seal or remove it is refused."""
+    (d,) = machine.config().disks
+    with subprocess.Popen(["qemu-io", "-f", d.format, d.path], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL):
+        until(lambda: is_locked(d.path), "qemu-io to open the disk")
+        for words in (("snapshot", "create", machine.name), ("snapshot", "apply", machine.name, "first", "--discard"),
+                      ("snapshot", "revert", machine.name, "--discard"), ("vm", "delete", machine.name, "--yes")):
+            error = refuse(lab, *words)
+            assert d.target in error.message and "writes" in error.message
+    machine.snapshot("now")
+    machine.apply("first")
