@@ -12,6 +12,7 @@
 /* A QEMU that hangs dies of SIGKILL after some ten seconds; libvirt's attempt to
  * find out about a domain again after a restart comes on top. */
 enum { DESTROY_MS = 60 * 1000, DESTROY_STEP_MS = 100 };
+enum { DEATH_MS = 5 * 1000 }; /* for libvirt to notice that a QEMU is gone */
 
 enum hv_state lv_state_of(int state)
 {
@@ -282,6 +283,18 @@ int lv_destroy(struct hv *hv, const struct guid *vm, struct err *reterr)
 	return destroy_domain(&call, reterr);
 }
 
+/* All that is asked of a QEMU that has just died fails until libvirt has noticed; whoever looks at the
+ * domain then finds it off. Waits for that if the error may mean it. */
+static void await_death(struct lv_call *call, int code)
+{
+	int64_t until = time_mono_usec() + DEATH_MS * INT64_C(1000);
+
+	if (code != VIR_ERR_SYSTEM_ERROR && code != VIR_ERR_OPERATION_FAILED && code != VIR_ERR_INTERNAL_ERROR)
+		return;
+	while (!lv_is_state(call, HV_OFF) && time_mono_usec() < until)
+		lv_wait_change(call->lv, DESTROY_STEP_MS);
+}
+
 /* suspend and resume: call act unless the domain is in the state it leads to, also
  * when somebody else was quicker. */
 static int switch_cpus(struct hv *hv, const struct guid *vm, enum hv_state goal, int (*act)(virDomainPtr),
@@ -289,15 +302,17 @@ static int switch_cpus(struct hv *hv, const struct guid *vm, enum hv_state goal,
 {
 	_cleanup_call_ struct lv_call call = { 0 };
 	_cleanup_err_ struct err err = ERR_INIT;
-	int r = lv_begin_domain(hv, vm, &call, reterr);
+	int code, r = lv_begin_domain(hv, vm, &call, reterr);
 
 	if (r < 0)
 		return r;
 	if (lv_is_state(&call, goal) || act(call.dom) == 0)
 		return 0;
+	code = lv_last_code();
 	ignore_result(lv_fail(&call, &err, "cannot %s the domain \"%s\"", verb, call.name));
 	if (lv_is_state(&call, goal))
 		return 0;
+	await_death(&call, code);
 	return err_move(reterr, &err);
 }
 

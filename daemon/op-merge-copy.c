@@ -294,9 +294,13 @@ int merge_pivot(struct op *op, struct err *reterr)
 
 int merge_go_on(struct op *op, struct err *reterr)
 {
+	_cleanup_err_ struct err err = ERR_INIT;
 	int r = op_flag(op, "paused") ? machine_refresh(op->m, reterr) : 0;
 
 	if (r < 0 || !op_flag(op, "paused") || op->m->state != HV_PAUSED)
 		return r;
-	return hv_resume(op->daemon->hv, &op->m->dir->guid, reterr);
+	r = hv_resume(op->daemon->hv, &op->m->dir->guid, &err);
+	if (r < 0 && machine_refresh(op->m, NULL) == 0 && !machine_is_active(op->m))
+		return 0;
+	return r < 0 ? err_move(reterr, &err) : 0;
 }

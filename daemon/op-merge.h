@@ -61,7 +61,8 @@ _must_check_ int merge_end_block_job(struct op *op, struct err *reterr);
 /* Lets the paused guest change over to the image. Returns 0 or negative errno. */
 _must_check_ int merge_pivot(struct op *op, struct err *reterr);
 
-/* Lets the guest go on that the pivot paused. Returns 0 or negative errno. */
+/* Lets the guest go on that the pivot or a flush paused; one that died of it all need not. Returns 0 or
+ * negative errno. */
 _must_check_ int merge_go_on(struct op *op, struct err *reterr);
 
 /* Makes writable what the merge writes to. Returns 0 or negative errno. */
