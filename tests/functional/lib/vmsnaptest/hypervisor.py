@@ -95,6 +95,10 @@ class Embed:
         files = glob.glob(f"{self.root}/etc/qemu/*.xml") + glob.glob(f"{self.root}/run/qemu/*.xml")
         return sorted({os.path.basename(f)[:-4] for f in files})
 
+    def knows_end(self, name, daemon):
+        """Whether libvirt, which is in the daemon, has noticed that the domain's QEMU is gone."""
+        return not daemon.alive() or not os.path.exists(f"{self.root}/run/qemu/{name}.xml")
+
     def domain(self, name):
         """The domain of that name, or None."""
         defined = _read(f"{self.root}/etc/qemu/{name}.xml")
@@ -240,6 +244,10 @@ class System:
         from .machine import PREFIX
         out = self.virsh("list", "--all", "--name")
         return sorted(name for name in out.split("\n") if name.startswith(PREFIX))
+
+    def knows_end(self, name, daemon):
+        """Whether libvirt has noticed that the domain's QEMU is gone: domain() asks libvirt itself."""
+        return True
 
     def domain(self, name):
         if self._try("domstate", name) is None:

@@ -105,7 +105,7 @@ class Machine:
         if pid:
             os.kill(pid, signal.SIGKILL)
         if wait:
-            until(lambda: self.state() == "shutoff", "the guest's end")
+            until(lambda: self.state() == "shutoff" and self.lab.hv.knows_end(self.name, self.lab.daemon), "the guest's end")
 
     def numbers(self):
         """The number on each working disk, read from outside: the VM is off."""
