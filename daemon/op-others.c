@@ -18,6 +18,7 @@ struct search {
 	struct stat *ours;    /* of each path; st_ino 0: it is not there */
 	unsigned char *found; /* of each path */
 	char **seen;          /* images of the VM at hand: each is looked at once */
+	char *unread;         /* a VM of whose documents one cannot be read: what it stands on nobody knows; or NULL */
 	/* An image of another VM, or the name of a disk that is not there. Not 0 ends the walk. */
 	int (*visit)(struct search *s, const struct index_vm *vm, const char *path, struct err *reterr);
 };
@@ -37,6 +38,7 @@ static void search_done(struct search *s)
 {
 	free(s->ours);
 	free(s->found);
+	free(s->unread);
 	strv_free(s->seen);
 }
 
@@ -76,7 +78,7 @@ static int walk_document(struct search *s, const struct index_vm *vm, const stru
 	return r;
 }
 
-/* A damaged document is shown among its VM's problems. */
+/* A damaged document is shown among its VM's problems, and remembered. */
 static int walk_vm(struct search *s, const struct index_vm *vm, struct err *reterr)
 {
 	_cleanup_vmdir_ struct vmdir *dir = vmdir_new(vm->root, &vm->guid);
@@ -93,6 +95,8 @@ static int walk_vm(struct search *s, const struct index_vm *vm, struct err *rete
 	s->seen = NULL;
 	if (config_read(path, &cfg, NULL) >= 0)
 		r = walk_document(s, vm, &other, cfg, reterr);
+	if (!cfg || unreadable)
+		xstrset(&s->unread, vm->name);
 	for (size_t i = 0; !r && i < n; i++)
 		r = walk_document(s, vm, &other, snaps[i], reterr);
 	machine_snapshots_free(snaps, n);
@@ -168,11 +172,17 @@ int op_others_refuse_file(const struct machine *m, const char *path, struct err 
 	return walk_store(&s, reterr);
 }
 
-int op_others_refuse_directory(const struct machine *m, struct err *reterr)
+int op_others_refuse_directory(const struct machine *m, int force, struct err *reterr)
 {
 	_cleanup_(search_done) struct search s = { .m = m, .visit = refuse_inside };
+	int r = walk_store(&s, reterr);
 
-	return walk_store(&s, reterr);
+	if (r < 0 || !s.unread || force)
+		return r;
+	return err_full(reterr, ERR_REFUSED, -EBUSY, NULL, m->dir->root,
+			"Mend or delete that VM first ('vmsnapctl check' names the document), or use --force",
+			"nobody can tell whether VM '%s' stands on disks in '%s': a document of it cannot be read", s.unread,
+			m->dir->root);
 }
 
 int op_others_shared(const struct machine *m, char *const *paths, char ***ret_shared, struct err *reterr)
@@ -186,7 +196,7 @@ int op_others_shared(const struct machine *m, char *const *paths, char ***ret_sh
 	if (r < 0)
 		return r;
 	for (size_t i = 0; paths && paths[i]; i++)
-		if (s.found[i])
+		if (s.found[i] || s.unread)
 			strv_push(&shared, xstrdup(paths[i]));
 	*ret_shared = shared;
 	return 0;

@@ -11,11 +11,13 @@
  * whatever name, is in a chain of a VM other than m's. Returns 0 or negative errno. */
 _must_check_ int op_others_refuse_file(const struct machine *m, const char *path, struct err *reterr);
 
-/* Same for any file inside m's VM directory. */
-_must_check_ int op_others_refuse_directory(const struct machine *m, struct err *reterr);
+/* Same for any file inside m's VM directory. A VM with a document that cannot be read may stand on
+ * them, too: refused unless force. */
+_must_check_ int op_others_refuse_directory(const struct machine *m, int force, struct err *reterr);
 
-/* Those of paths (a list, may be NULL) that are in a chain of a VM other than m's, *owned*
- * list (NULL: none). Returns 0 or negative errno. */
+/* Those of paths (a list, may be NULL) that are in a chain of a VM other than m's, *owned* list
+ * (NULL: none). All of them if a document of another VM cannot be read: it may need any. Returns 0
+ * or negative errno. */
 _must_check_ int op_others_shared(const struct machine *m, char *const *paths, char ***ret_shared,
 				  struct err *reterr);
 

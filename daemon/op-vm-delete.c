@@ -179,7 +179,7 @@ static int plan(struct machine *m, int force, struct intent *in, struct err *ret
 	if (!r && !force)
 		r = machine_refuse_written(m, reterr);
 	if (!r)
-		r = op_others_refuse_directory(m, reterr);
+		r = op_others_refuse_directory(m, force, reterr);
 	if (r < 0)
 		return r;
 	r = machine_snapshots(m, &snaps, &n, &unreadable, reterr);
