@@ -22,6 +22,7 @@
 #include "daemon/background-priv.h"
 #include "daemon/background-qemu.h"
 #include "daemon/background-standby.h"
+#include "daemon/background-switch.h"
 
 #define HOLD_SINCE HV_BG_VERSION(7, 2, 0) /* populates before it stops the guest; older ones were not tried */
 #define HOLD_UNTIL HV_BG_VERSION(8, 2, 0) /* writes its first bytes under its big lock */
@@ -39,6 +40,7 @@ struct run {
 	struct capture_spec spec;
 	struct background_pipe pipe;
 	struct background_reader reader;
+	struct background_switch *disks;
 	struct background_result *result;
 	int hold;                     /* the migration is to begin before the pause */
 	int armed, begun, suspended;  /* what there is to take back */
@@ -112,15 +114,15 @@ static int await_held(struct run *run, struct err *reterr)
 	return r;
 }
 
+/* A QEMU that is held needs no word from libvirt to go on: the guest waits for the switch alone. */
 static int switch_disks(struct run *run, struct err *reterr)
 {
-	const struct hv_snapshot what = { .disks = run->o->disks, .n_disks = run->o->n_disks };
 	int64_t start = time_mono_usec();
-	int r = run->o->n_disks ? hv_snapshot(run->o->hv, run->o->vm, &what, reterr) : 0;
+	int r = background_switch_run(run->disks, run->hold && run->result->held, reterr);
 
 	run->result->times.disks = since(start);
-	run->result->switched = r == 0;
-	return r;
+	run->result->switched = r >= 0;
+	return r < 0 ? r : 0;
 }
 
 /* All that happens while the guest stands still and all can still be taken back. */
@@ -174,8 +176,10 @@ static int go(struct run *run, struct err *reterr)
 
 static int up_to_the_word(struct run *run, struct err *reterr)
 {
-	int r = arm(run, reterr);
+	int r = background_switch_new(run->o->hv, run->o->vm, run->o->disks, run->o->n_disks, &run->disks, reterr);
 
+	if (!r)
+		r = arm(run, reterr);
 	if (!r && run->hold) {
 		r = begin(run, reterr);
 		if (!r)
@@ -213,6 +217,7 @@ static void take_back(struct run *run)
 {
 	_cleanup_err_ struct err err = ERR_INIT;
 
+	background_switch_free(TAKE_PTR(run->disks));
 	if (run->begun)
 		release(run);
 	background_reader_drop(&run->reader);
@@ -352,12 +357,29 @@ static void await_end(struct run *run, const struct background_standby *standby)
 		background_reader_listen(&run->reader, 10);
 }
 
+/* QEMU has switched the disks; if libvirt could not finish, the snapshot does not count. */
+static int end_switch(struct run *run, int r, struct err *reterr)
+{
+	_cleanup_err_ struct err err = ERR_INIT;
+	int r2 = background_switch_end(run->disks, &err);
+
+	if (r2 < 0) {
+		run->result->switched = 0;
+		err_done(reterr);
+		r = err_move(reterr, &err);
+	}
+	background_switch_free(TAKE_PTR(run->disks));
+	return r;
+}
+
 /* Returns 0 or why there is no save state; the guest runs in either case. */
 static int after_the_word(struct run *run, struct err *reterr)
 {
 	_cleanup_err_ struct err err = ERR_INIT;
 	struct background_standby *standby = background_standby_start(run->spec.dir, STANDBY_ALONE, stall_msec(run));
 	int r = follow(run, reterr), r2;
+
+	r = end_switch(run, r, reterr);
 
 	if (run->unknown)
 		await_end(run, standby);

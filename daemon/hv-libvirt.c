@@ -173,6 +173,7 @@ static const struct hv_ops lv_ops = {
 	.suspend = lv_suspend,
 	.resume = lv_resume,
 	.snapshot = lv_snapshot,
+	.snapshot_request = lv_snapshot_request,
 	.restore = lv_restore,
 	.progress = lv_progress,
 	.abort_job = lv_abort_job,

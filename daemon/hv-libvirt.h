@@ -123,6 +123,8 @@ _must_check_ int lv_resume(struct hv *hv, const struct guid *vm, struct err *ret
 /* hv-snapshot.c: each as the call of hv.h with that name. */
 _must_check_ int lv_snapshot(struct hv *hv, const struct guid *vm, const struct hv_snapshot *what,
 			     struct err *reterr);
+_must_check_ int lv_snapshot_request(struct hv *hv, const struct guid *vm, const struct hv_snapshot *what,
+				     char **ret_request, struct err *reterr);
 /* as hv_thaw() */
 _must_check_ int lv_thaw(struct hv *hv, const struct guid *vm, struct err *reterr);
 

@@ -117,24 +117,39 @@ static unsigned int snapshot_flags(const struct hv_snapshot *what)
 	return flags;
 }
 
+static int make_request(struct lv_call *call, const struct hv_snapshot *what, char **ret_xml, struct err *reterr)
+{
+	_cleanup_(domain_disks_done) struct domain_disks disks = { 0 };
+	int r = read_disks(call, &disks, reterr);
+
+	if (!r)
+		r = check_targets(call, what, &disks, reterr);
+	if (!r)
+		*ret_xml = format_snapshot(what, &disks);
+	return r;
+}
+
+int lv_snapshot_request(struct hv *hv, const struct guid *vm, const struct hv_snapshot *what, char **ret_request,
+			struct err *reterr)
+{
+	_cleanup_call_ struct lv_call call = { 0 };
+	int r = lv_begin_domain(hv, vm, &call, reterr);
+
+	return r < 0 ? r : make_request(&call, what, ret_request, reterr);
+}
+
 int lv_snapshot(struct hv *hv, const struct guid *vm, const struct hv_snapshot *what, struct err *reterr)
 {
 	_cleanup_call_ struct lv_call call = { 0 };
-	_cleanup_(domain_disks_done) struct domain_disks disks = { 0 };
 	_cleanup_free_ char *xml = NULL;
 	virDomainSnapshotPtr snap;
 	int r = lv_begin_domain(hv, vm, &call, reterr);
 
+	if (!r && !what->request)
+		r = make_request(&call, what, &xml, reterr);
 	if (r < 0)
 		return r;
-	r = read_disks(&call, &disks, reterr);
-	if (r < 0)
-		return r;
-	r = check_targets(&call, what, &disks, reterr);
-	if (r < 0)
-		return r;
-	xml = format_snapshot(what, &disks);
-	snap = virDomainSnapshotCreateXML(call.dom, xml, snapshot_flags(what));
+	snap = virDomainSnapshotCreateXML(call.dom, what->request ? what->request : xml, snapshot_flags(what));
 	if (!snap)
 		return lv_fail(&call, reterr, "cannot %s of domain \"%s\"",
 			       what->memory_file ? "save the memory and switch the disks" : "switch the disks",

@@ -95,6 +95,13 @@ int hv_snapshot(struct hv *hv, const struct guid *vm, const struct hv_snapshot *
 	return hv->ops->snapshot(hv, vm, what, reterr);
 }
 
+int hv_snapshot_request(struct hv *hv, const struct guid *vm, const struct hv_snapshot *what, char **ret_request,
+			struct err *reterr)
+{
+	*ret_request = NULL;
+	return hv->ops->snapshot_request ? hv->ops->snapshot_request(hv, vm, what, ret_request, reterr) : 0;
+}
+
 int hv_restore(struct hv *hv, const char *fifo, const char *xml, struct err *reterr)
 {
 	return hv->ops->restore(hv, fifo, xml, reterr);

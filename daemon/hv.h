@@ -34,6 +34,7 @@ enum hv_xml { HV_XML_INACTIVE, HV_XML_LIVE, HV_XML_MIGRATABLE };
 struct hv_switch {
 	const char *target; /* "vda" */
 	const char *path;   /* absolute path of the overlay (qcow2) */
+	const char *image;  /* absolute path of the image that is written until then; NULL: not known */
 };
 
 /* One disk to be taken back from an overlay to the image below it. */
@@ -48,6 +49,7 @@ struct hv_snapshot {
 	const char *memory_file; /* libvirt's save image goes here; NULL: disk only */
 	int live;                /* memory while the guest runs */
 	int quiesce;             /* freeze file systems through the agent */
+	const char *request;     /* what hv_snapshot_request() made of all this; NULL: it is made in the call */
 };
 
 /* How far the domain's job is. */
@@ -93,6 +95,8 @@ struct hv_ops {
 	int (*suspend)(struct hv *hv, const struct guid *vm, struct err *reterr);
 	int (*resume)(struct hv *hv, const struct guid *vm, struct err *reterr);
 	int (*snapshot)(struct hv *hv, const struct guid *vm, const struct hv_snapshot *what, struct err *reterr);
+	int (*snapshot_request)(struct hv *hv, const struct guid *vm, const struct hv_snapshot *what, char **ret_request,
+				struct err *reterr); /* NULL: there is nothing to be made before */
 	int (*restore)(struct hv *hv, const char *fifo, const char *xml, struct err *reterr);
 	int (*progress)(struct hv *hv, const struct guid *vm, struct hv_progress *ret_progress, struct err *reterr);
 	int (*abort_job)(struct hv *hv, const struct guid *vm, struct err *reterr);
@@ -168,6 +172,12 @@ _must_check_ int hv_resume(struct hv *hv, const struct guid *vm, struct err *ret
  * A disk of the domain that is not named is left alone. Returns 0 or negative errno. */
 _must_check_ int hv_snapshot(struct hv *hv, const struct guid *vm, const struct hv_snapshot *what,
 			     struct err *reterr);
+
+/* Asks and writes beforehand what hv_snapshot() of the same would have to: a guest that is paused
+ * for that need not wait for it. ret_request: for what->request, *owned*, or NULL. Returns 0 or
+ * negative errno. */
+_must_check_ int hv_snapshot_request(struct hv *hv, const struct guid *vm, const struct hv_snapshot *what,
+				     char **ret_request, struct err *reterr);
 
 /* Restores a running domain from a FIFO that somebody feeds, with xml in place
  * of the image's. Returns 0 or negative errno. */

@@ -65,12 +65,20 @@ static int live_disks(struct op *op, struct hv_switch *ret_list, size_t *ret_n, 
 		for (size_t k = 0; k < disks.n; k++) {
 			if (strcmp(disks.disk[k].target, target) != 0)
 				continue;
-			ret_list[*ret_n].target = target;
-			ret_list[(*ret_n)++].path = op_disks_path(op, i, "new");
+			ret_list[(*ret_n)++] = (struct hv_switch){ target, op_disks_path(op, i, "new"),
+								   op_disks_path(op, i, "old") };
 		}
 	}
 	domain_disks_done(&disks);
 	return 0;
+}
+
+static void forget_disks(struct hv_switch *disks, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		cleanup_free((void *)&disks[i].path);
+		cleanup_free((void *)&disks[i].image);
+	}
 }
 
 /* ---- firmware */
@@ -208,8 +216,7 @@ static int take(struct op *op, struct memory_sink *sink, struct err *reterr)
 		r = hv_snapshot(op->daemon->hv, &op->m->dir->guid, &what, reterr);
 	if (w)
 		memory_watch_stop(w);
-	for (size_t i = 0; i < what.n_disks; i++)
-		cleanup_free((void *)&disks[i].path);
+	forget_disks(disks, what.n_disks);
 	if (sink)
 		r = drain_sink(sink, r, reterr);
 	if (w && what.live)
@@ -336,8 +343,7 @@ static int capture_in_background(struct op *op, struct err *reterr)
 		collapse(op);
 	}
 	background_result_done(&result);
-	for (size_t i = 0; i < opts.n_disks; i++)
-		cleanup_free((void *)&disks[i].path);
+	forget_disks(disks, opts.n_disks);
 	return r;
 }
 

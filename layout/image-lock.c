@@ -3,6 +3,7 @@
 #define _GNU_SOURCE /* F_OFD_GETLK */
 #include "layout/image.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -11,10 +12,18 @@
 #define LOCK_FIRST 101
 #define LOCK_COUNT 3
 
-int disk_is_written(const char *path)
+int disk_fd_is_written(int fd)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCK_FIRST, .l_len = LOCK_COUNT };
+
+	if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
+		return -errno;
+	return lock.l_type != F_UNLCK;
+}
+
+int disk_is_written(const char *path)
+{
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 
-	return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+	return fd >= 0 && disk_fd_is_written(fd) > 0;
 }

@@ -42,6 +42,9 @@ _must_check_ int disk_virtual_size(const char *path, const char *format, int64_t
  * another host where the file system carries locks; 0 if not, or if that cannot be told. */
 int disk_is_written(const char *path);
 
+/* The same of an open file. Returns 1, 0, or negative errno: the file system cannot tell. */
+_must_check_ int disk_fd_is_written(int fd);
+
 /* Seals path: mode 0440 if chmod_too, then its stamp. Returns 0 or negative errno. */
 _must_check_ int disk_seal(const char *path, int chmod_too, struct stamp *ret_stamp, struct err *reterr);
 

@@ -214,7 +214,7 @@ static int capture(const char *dir, struct background_result *ret_result, struct
 	const char *top = getenv("top_builddir");
 	_cleanup_free_ char *program = path_join(top && *top ? top : ".", "savestate/vmsnap-capture");
 	_cleanup_state_ struct state image = state_in(dir, "one");
-	const struct hv_switch disk = { "vda", "/nowhere" };
+	const struct hv_switch disk = { .target = "vda", .path = "/nowhere" };
 	const struct background_opts opts = {
 		.hv = &fake.hv, .vm = &vm, .dir = dir, .program = program,
 		.image = { .vsv = image.files.vsv, .bin = image.files.bin, .guid = image.guid },

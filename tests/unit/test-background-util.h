@@ -49,7 +49,7 @@ static inline _unused_ void start_guest_of(struct hv *hv, const char *dir, int m
 /* One capture into DIR/image.vsv and .bin, the disks onto DIR/vda.one and vdb.one. */
 struct shot {
 	const char *dir;
-	char *program, *vsv, *bin, *disk[N_DISKS];
+	char *program, *vsv, *bin, *disk[N_DISKS], *base[N_DISKS];
 	struct hv_switch disks[N_DISKS];
 	struct background_opts opts;
 	struct background_result result;
@@ -72,7 +72,8 @@ static inline _unused_ void shot_init(struct shot *s, struct hv *hv, const char 
 			    .program = path_join(top && *top ? top : ".", "savestate/vmsnap-capture") };
 	for (int i = 0; i < N_DISKS; i++) {
 		s->disk[i] = xasprintf("%s/%s.one", dir, targets[i]);
-		s->disks[i] = (struct hv_switch){ targets[i], s->disk[i] };
+		s->base[i] = xasprintf("%s/%s.base", dir, targets[i]);
+		s->disks[i] = (struct hv_switch){ targets[i], s->disk[i], s->base[i] };
 	}
 	s->opts = (struct background_opts){
 		.hv = hv, .vm = &guest, .dir = dir, .program = s->program,
@@ -87,8 +88,10 @@ static inline _unused_ void shot_done(struct shot *s)
 	free(s->program);
 	free(s->vsv);
 	free(s->bin);
-	for (int i = 0; i < N_DISKS; i++)
+	for (int i = 0; i < N_DISKS; i++) {
 		free(s->disk[i]);
+		free(s->base[i]);
+	}
 }
 #define _cleanup_shot_ _cleanup_(shot_done)
 

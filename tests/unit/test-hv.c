@@ -43,7 +43,7 @@ static void assert_state(enum hv_state want)
 static int snapshot(const char *dir, const char *name, const char *file, int live, struct err *reterr)
 {
 	_cleanup_free_ char *first = xasprintf("%s/vda.%s", dir, name), *second = xasprintf("%s/vdb.%s", dir, name);
-	const struct hv_switch disks[] = { { "vda", first }, { "vdb", second } };
+	const struct hv_switch disks[] = { { .target = "vda", .path = first }, { .target = "vdb", .path = second } };
 	const struct hv_snapshot what = { .disks = disks, .n_disks = 2, .memory_file = file, .live = live };
 
 	return hv_snapshot(rig->hv, &guest, &what, reterr);
@@ -86,7 +86,7 @@ static void disks_are_switched_together(void **state)
 	const char *dir = *state;
 	_cleanup_free_ char *live = NULL, *path = xasprintf("%s/vdb.one", dir);
 	_cleanup_free_ char *two = xasprintf("%s/vdb.two", dir), *inactive = NULL;
-	const struct hv_switch second = { "vdb", two };
+	const struct hv_switch second = { .target = "vdb", .path = two };
 	const struct hv_snapshot only_second = { .disks = &second, .n_disks = 1 };
 	_cleanup_domain_ struct domain *dom = NULL;
 	struct domain_disks disks;
@@ -117,7 +117,7 @@ static void an_emulator_goes_back_to_the_images_below(void **state)
 	_cleanup_free_ char *a1 = xasprintf("%s/vda.one", dir), *b1 = xasprintf("%s/vdb.one", dir);
 	_cleanup_free_ char *a2 = xasprintf("%s/vda.two", dir), *b2 = xasprintf("%s/vdb.two", dir);
 	const struct hv_back back[] = { { a2, a1 }, { b2, b1 } };
-	const struct hv_switch second[] = { { "vda", a2 }, { "vdb", b2 } };
+	const struct hv_switch second[] = { { .target = "vda", .path = a2 }, { .target = "vdb", .path = b2 } };
 	const struct hv_snapshot two = { .disks = second, .n_disks = 2 };
 
 	make_overlays(dir, "one");
@@ -147,7 +147,7 @@ static void a_disk_that_is_not_there_switches_nothing(void **state)
 {
 	const char *dir = *state;
 	_cleanup_free_ char *live = NULL, *path = xasprintf("%s/vda.one", dir);
-	const struct hv_switch disks[] = { { "vda", path }, { "sdz", path } };
+	const struct hv_switch disks[] = { { .target = "vda", .path = path }, { .target = "sdz", .path = path } };
 	const struct hv_snapshot what = { .disks = disks, .n_disks = 2 };
 	_cleanup_err_ struct err none = ERR_INIT, missing = ERR_INIT;
 
