@@ -123,6 +123,7 @@ _must_check_ int lv_resume(struct hv *hv, const struct guid *vm, struct err *ret
 /* hv-snapshot.c: each as the call of hv.h with that name. */
 _must_check_ int lv_snapshot(struct hv *hv, const struct guid *vm, const struct hv_snapshot *what,
 			     struct err *reterr);
+/* As hv_snapshot_request(). */
 _must_check_ int lv_snapshot_request(struct hv *hv, const struct guid *vm, const struct hv_snapshot *what,
 				     char **ret_request, struct err *reterr);
 /* as hv_thaw() */
