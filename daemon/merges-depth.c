@@ -105,6 +105,10 @@ int merges_shorten(struct daemon *daemon, const struct vmdir *dir, struct job *j
 	if (r < 0 || policy(daemon) == 0 || n < policy(daemon))
 		return r < 0 || n < hard_limit(daemon) ? r : refuse_long(m, target, n, hard_limit(daemon), reterr);
 	r = merge_if_room(daemon, m, job, reterr);
+	if (!r) {
+		machine_freep(&m); /* its working disks may be others now */
+		r = machine_open(daemon, dir, 0, &m, reterr);
+	}
 	if (!r)
 		r = longest_chain(m, &n, &target, reterr);
 	if (r < 0)
