@@ -240,7 +240,7 @@ def main():
     parser.add_argument("--ram", type=int, default=1024, help="MiB of the guests whose memory is taken (default 1024)")
     parser.add_argument("--memory-runs", type=int, default=6, help="runs of those (default 6)")
     parser.add_argument("--merge", type=int, default=512, help="MiB that a merge copies (default 512)")
-    parser.add_argument("--merge-runs", type=int, default=3, help="runs of those (default 3)")
+    parser.add_argument("--merge-runs", type=int, default=4, help="runs of those, an even number (default 4)")
     parser.add_argument("--operations", type=int, default=1000, help="operations for the daemon's memory")
     args = parser.parse_args()
     base = make_base()
