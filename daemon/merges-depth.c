@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* How long chains of images may get, and merging into what they begin with. */
 #include "common/alloc.h"
-#include "common/timefmt.h"
 #include "daemon/daemon.h"
 #include "daemon/hv-block.h"
 #include "daemon/merges.h"
 #include "daemon/options.h"
+#include "daemon/promise.h"
 #include "daemon/space.h"
 #include "layout/chain.h"
 
@@ -79,19 +79,17 @@ static int refuse_long(const struct machine *m, const char *target, size_t n, si
 static int merge_if_room(struct daemon *daemon, const struct machine *m, struct job *job, struct err *reterr)
 {
 	_cleanup_(space_done) struct space space = { 0 };
-	_cleanup_free_ char *need = NULL, *have = NULL;
+	_cleanup_free_ char *text = NULL;
 	const struct space_fs *fs;
 	int r = space_merges(&space, m, reterr);
 
 	if (r < 0)
 		return r;
-	fs = space_short(&space);
+	fs = promise_lack(&space, job);
 	if (!fs)
 		return merges_run(daemon, m->dir, NULL, job, reterr);
-	need = bytes_human(fs->need);
-	have = bytes_human(fs->free);
-	job_warn(job, "the images that nothing but images needs are not merged now: that may need %s in '%s', %s are free",
-		 need, fs->path, have);
+	text = promise_text(fs);
+	job_warn(job, "the images that nothing but images needs are not merged now: %s", text);
 	return 0;
 }
 
@@ -107,6 +105,10 @@ int merges_shorten(struct daemon *daemon, const struct vmdir *dir, struct job *j
 	if (r < 0 || policy(daemon) == 0 || n < policy(daemon))
 		return r < 0 || n < hard_limit(daemon) ? r : refuse_long(m, target, n, hard_limit(daemon), reterr);
 	r = merge_if_room(daemon, m, job, reterr);
+	if (!r) {
+		machine_freep(&m); /* its working disks may be others now */
+		r = machine_open(daemon, dir, 0, &m, reterr);
+	}
 	if (!r)
 		r = longest_chain(m, &n, &target, reterr);
 	if (r < 0)

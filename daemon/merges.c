@@ -14,9 +14,10 @@
 #include "daemon/daemon.h"
 #include "daemon/op-merge.h"
 #include "daemon/pace.h"
+#include "daemon/promise.h"
+#include "daemon/space.h"
 #include "daemon/worker.h"
 #include "layout/chain.h"
-#include "layout/space.h"
 
 #define ROOM_MARGIN SPACE_MERGE_MARGIN /* bytes that a merge leaves to others */
 #define ROOM_LOOK_NSEC 500000000
@@ -129,26 +130,36 @@ static int interrupted(struct job *job, struct err *reterr)
 	return r < 0 || !job_interrupted(job) ? r : err_set(reterr, ERR_CANCELLED, -ECANCELED, "another job goes first");
 }
 
-static void say_room(struct job *job, const char *dir, int64_t needed, int64_t room)
+static void say_room(struct job *job, const char *dir, int64_t needed, int64_t room, int64_t promised)
 {
 	_cleanup_free_ char *need = bytes_human(needed + ROOM_MARGIN), *have = bytes_human(room);
-	_cleanup_free_ char *phase = xasprintf("waiting for room: %s needed in '%s', %s free", need, dir, have);
+	_cleanup_free_ char *others = bytes_human(promised), *phase = NULL;
 
+	phase = promised > 0 ? xasprintf("waiting for room: %s needed in '%s', %s free, %s of that promised to operations "
+					 "under way", need, dir, have, others) :
+			       xasprintf("waiting for room: %s needed in '%s', %s free", need, dir, have);
 	job_phase(job, phase);
 }
 
-/* Waits until there is room for what a merge needs at worst, and says so meanwhile. */
-static int wait_for_room(struct job *job, const char *dir, int64_t needed, struct err *reterr)
+/* Waits until there is room for what a merge writes to path at worst, and says so meanwhile. */
+static int wait_for_room(struct job *job, const char *path, int64_t needed, struct promise **ret_promise,
+			 struct err *reterr)
 {
 	for (;;) {
-		int64_t room;
-		int r = disk_free(dir, &room, reterr);
+		_cleanup_(space_done) struct space space = { 0 };
+		_cleanup_free_ char *dir = NULL;
+		int r = space_at(&space, path, needed + ROOM_MARGIN, reterr);
 
 		if (!r)
 			r = interrupted(job, reterr);
-		if (r < 0 || room >= needed + ROOM_MARGIN)
+		if (r < 0)
 			return r;
-		say_room(job, dir, needed, room);
+		if (promise_try(&space, job, ret_promise) == 0) {
+			promise_watch(*ret_promise, path);
+			return 0;
+		}
+		dir = path_dirname(path);
+		say_room(job, dir, needed, space.fs->free, space.fs->promised);
 		nanosleep(&(struct timespec){ .tv_nsec = ROOM_LOOK_NSEC }, NULL);
 	}
 }
@@ -159,7 +170,8 @@ static int merge_next(struct look *l, struct job *job, struct err *reterr)
 	_cleanup_machine_ struct machine *m = NULL;
 	_cleanup_(plan_done) struct plan plan = { 0 };
 	const struct plan_action *a;
-	_cleanup_free_ char *target = NULL, *dir = NULL;
+	_cleanup_promise_ struct promise *promise = NULL;
+	_cleanup_free_ char *target = NULL;
 	int64_t began;
 	size_t i = 0;
 	int r = machine_open(l->daemon, l->dir, 0, &m, reterr);
@@ -172,8 +184,7 @@ static int merge_next(struct look *l, struct job *job, struct err *reterr)
 		return r;
 	a = &plan.action[i];
 	target = xstrdup(target_of(m, a->dependant));
-	dir = path_dirname(a->kind == PLAN_COMMIT ? a->image : a->dependant);
-	r = wait_for_room(job, dir, a->needed, reterr);
+	r = wait_for_room(job, a->kind == PLAN_COMMIT ? a->image : a->dependant, a->needed, &promise, reterr);
 	began = time_now_usec();
 	if (!r)
 		r = merge_run(l->daemon, TAKE_PTR(m), target, a, job, reterr);
@@ -197,7 +208,7 @@ static void wait_before_another_try(const struct look *l, struct job *job)
 	int64_t room;
 
 	if (disk_free(l->dir->root, &room, NULL) == 0 && room < ROOM_MARGIN)
-		say_room(job, l->dir->root, 0, room);
+		say_room(job, l->dir->root, 0, room, 0);
 	nanosleep(&(struct timespec){ .tv_nsec = ROOM_LOOK_NSEC }, NULL);
 }
 

@@ -7,19 +7,31 @@
 
 #include "common/alloc.h"
 #include "common/fileio.h"
+#include "common/timefmt.h"
 #include "daemon/daemon.h"
 #include "daemon/hv-block.h"
 #include "daemon/op-merge.h"
 #include "daemon/options.h"
 #include "layout/image-merge.h"
 
-#define LOOK_NSEC 50000000 /* between two looks at a block job */
+#define LOOK_NSEC 50000000 /* between two looks at a block job, at most */
+#define LOOK_LEAST_NSEC 2000000
+#define LOOK_PART 20 /* of the time that it has taken so far: a short one is not made long by waiting */
 #define ROOM_RESERVE (8LL << 20) /* bytes that a merge does not touch: guests write there, too */
 #define LOOKS_AFTER 40     /* at the headers once it is gone: they follow a moment later */
 
 static void wait_a_little(void)
 {
 	nanosleep(&(struct timespec){ .tv_nsec = LOOK_NSEC }, NULL);
+}
+
+/* Until the next look at something that began then (us, monotonic). */
+static void wait_since(int64_t began)
+{
+	int64_t nsec = (time_mono_usec() - began) * 1000 / LOOK_PART;
+
+	nsec = nsec < LOOK_LEAST_NSEC ? LOOK_LEAST_NSEC : nsec > LOOK_NSEC ? LOOK_NSEC : nsec;
+	nanosleep(&(struct timespec){ .tv_nsec = (long)nsec }, NULL);
 }
 
 /* 1 if others would suffer from what is written next. */
@@ -140,6 +152,7 @@ static int check_copied(struct op *op, struct err *reterr)
 static int await_job(struct op *op, const struct hv_block_ops *ops, struct err *reterr)
 {
 	const char *target = intent_get(op->intent, "target");
+	int64_t began = time_mono_usec();
 
 	for (;;) {
 		struct hv_block_status status;
@@ -157,7 +170,7 @@ static int await_job(struct op *op, const struct hv_block_ops *ops, struct err *
 				       target, op->m->cfg->name);
 		if (is_short_of_room(op))
 			return fail_no_room(op, reterr);
-		wait_a_little();
+		wait_since(began);
 	}
 }
 
@@ -262,6 +275,7 @@ int merge_end_block_job(struct op *op, struct err *reterr)
 static int change_over(struct op *op, const struct hv_block_ops *ops, struct err *reterr)
 {
 	const char *target = intent_get(op->intent, "target");
+	int64_t began = time_mono_usec();
 
 	for (;;) {
 		_cleanup_err_ struct err err = ERR_INIT;
@@ -269,7 +283,7 @@ static int change_over(struct op *op, const struct hv_block_ops *ops, struct err
 
 		if (r != -EAGAIN)
 			return r < 0 ? err_move(reterr, &err) : 0;
-		wait_a_little();
+		wait_since(began);
 	}
 }
 

@@ -12,6 +12,7 @@
 #include "daemon/op-disks.h"
 #include "daemon/op-refs.h"
 #include "daemon/op-snapshot.h"
+#include "daemon/promise.h"
 #include "daemon/space.h"
 #include "xmlcfg/domain.h"
 
@@ -332,29 +333,33 @@ static int apply(struct daemon *daemon, const struct vmdir *dir, const struct gu
 	return op_run(daemon, &op_snapshot_apply, TAKE_PTR(m), TAKE_PTR(in), job, reterr);
 }
 
-/* Both at once where the present is saved first: what is refused changes nothing. */
-static int check_space(const struct machine *m, const struct guid *snap, const struct apply_spec *spec,
-		       struct err *reterr)
+/* Both at once where the present is saved first: what is refused changes nothing. That is promised
+ * when it begins, then. */
+static int promise_space(const struct machine *m, const struct guid *snap, int save_present, int force,
+			 const struct job *job, struct promise **ret_promise, struct err *reterr)
 {
+	static const char hint[] = "Make room, or try it all the same with --force";
 	_cleanup_(space_done) struct space space = { 0 };
 	_cleanup_config_ struct config *target = NULL;
 	_cleanup_free_ char *what = NULL;
-	int r = machine_snapshot(m, snap, &target, reterr);
+	int r = machine_snapshot(m, snap, &target, force ? NULL : reterr);
 
-	if (!r && spec->save_present)
-		r = snapshot_space(&space, m, reterr);
+	if (!r && save_present)
+		r = snapshot_space(&space, m, force ? NULL : reterr);
 	if (!r)
-		r = space_apply(&space, m, target, reterr);
-	if (r < 0)
-		return r;
-	what = xasprintf("to %sapply snapshot '%s' of VM '%s'", spec->save_present ? "save the present and " : "",
+		r = space_apply(&space, m, target, force ? NULL : reterr);
+	if (r < 0 || (save_present && force))
+		return force ? 0 : r;
+	what = xasprintf("to %sapply snapshot '%s' of VM '%s'", save_present ? "save the present and " : "",
 			 target->name, m->cfg->name);
-	return space_refuse(&space, m, what, "Make room, or try it all the same with --force", reterr);
+	return save_present ? promise_refuse(&space, m, job, what, hint, reterr) :
+			      promise_make(&space, m, job, force, what, hint, ret_promise, reterr);
 }
 
 int snapshot_apply(struct daemon *daemon, const struct vmdir *dir, const struct apply_spec *spec, struct job *job,
 		   struct guid *ret_saved, struct err *reterr)
 {
+	_cleanup_promise_ struct promise *promise = NULL;
 	_cleanup_machine_ struct machine *m = NULL;
 	struct guid target, saved;
 	int r = machine_open(daemon, dir, 0, &m, reterr);
@@ -364,7 +369,7 @@ int snapshot_apply(struct daemon *daemon, const struct vmdir *dir, const struct 
 	target = spec->snapshot ? *spec->snapshot : m->cfg->parent;
 	if (guid_is_none(&target))
 		return refuse_no_parent(m, reterr);
-	r = spec->force ? 0 : check_space(m, &target, spec, reterr);
+	r = promise_space(m, &target, spec->save_present, spec->force, job, &promise, reterr);
 	if (r < 0)
 		return r;
 	if (spec->save_present) {
@@ -377,6 +382,9 @@ int snapshot_apply(struct daemon *daemon, const struct vmdir *dir, const struct 
 		job_set_result(job, "saved", &saved);
 		if (ret_saved)
 			*ret_saved = saved;
+		r = promise_space(m, &target, 0, 1, job, &promise, reterr);
+		if (r < 0)
+			return r;
 	}
 	return apply(daemon, dir, &target, spec->keep_time, job, reterr);
 }

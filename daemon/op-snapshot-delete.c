@@ -15,6 +15,7 @@
 #include "daemon/memory.h"
 #include "daemon/op-refs.h"
 #include "daemon/op-snapshot.h"
+#include "daemon/promise.h"
 #include "daemon/space.h"
 #include "layout/store.h"
 
@@ -123,7 +124,8 @@ static int refuse_unknown(const struct machine *m, const struct config *snap, st
 }
 
 /* Room for what folding writes before the old files go. */
-static int check_space(const struct machine *m, const struct config *snap, int64_t folded, struct err *reterr)
+static int check_space(const struct machine *m, const struct config *snap, int64_t folded, const struct job *job,
+		       struct err *reterr)
 {
 	_cleanup_free_ char *what = xasprintf("to delete snapshot '%s' of VM '%s', whose memory others need", snap->name,
 					      m->cfg->name);
@@ -131,10 +133,11 @@ static int check_space(const struct machine *m, const struct config *snap, int64
 	_cleanup_(space_done) struct space space = { 0 };
 	int r = folded ? space_at(&space, dir, folded + SPACE_DOCUMENTS, reterr) : 0;
 
-	return r < 0 ? r : space_refuse(&space, m, what, "Make room, or try it all the same with --force", reterr);
+	return r < 0 ? r : promise_refuse(&space, m, job, what, "Make room, or try it all the same with --force", reterr);
 }
 
-static int plan(struct machine *m, const struct guid *guid, int force, struct intent *in, struct err *reterr)
+static int plan(struct machine *m, const struct guid *guid, int force, const struct job *job, struct intent *in,
+		struct err *reterr)
 {
 	_cleanup_config_ struct config *snap = NULL;
 	int unknown = 0, r = machine_snapshot(m, guid, &snap, reterr);
@@ -150,7 +153,7 @@ static int plan(struct machine *m, const struct guid *guid, int force, struct in
 		return refuse_unknown(m, snap, reterr);
 	if (r >= 0)
 		r = memory_fold_plan(m, guid, in, &bytes, reterr);
-	return r < 0 || force ? r : check_space(m, snap, bytes, reterr);
+	return r < 0 || force ? r : check_space(m, snap, bytes, job, reterr);
 }
 
 /* On a disk that is full to the last byte not even the record could be written. */
@@ -174,7 +177,7 @@ int snapshot_delete(struct daemon *daemon, const struct vmdir *dir, const struct
 	int r = machine_open(daemon, dir, 0, &m, reterr);
 
 	if (!r)
-		r = plan(m, snap, force, in, reterr);
+		r = plan(m, snap, force, job, in, reterr);
 	if (r < 0) {
 		err_set_vm(reterr, m ? m->cfg->name : NULL);
 		return r;

@@ -14,6 +14,7 @@
 #include "daemon/op-disks.h"
 #include "daemon/op-snapshot.h"
 #include "daemon/options.h"
+#include "daemon/promise.h"
 #include "daemon/space.h"
 
 static char *default_name(const struct config *cfg, int64_t usec)
@@ -152,15 +153,18 @@ static int writes_memory(const struct machine *m, const char *mode)
 	return machine_is_active(m) && is_mode(mode);
 }
 
-static int check_space(const struct machine *m, const char *mode, struct err *reterr)
+static int promise_space(const struct machine *m, const char *mode, const struct job *job, int force,
+			 struct promise **ret_promise, struct err *reterr)
 {
 	_cleanup_free_ char *what = xasprintf("for a snapshot of VM '%s'", m->cfg->name);
 	_cleanup_(space_done) struct space space = { 0 };
-	int with_memory = writes_memory(m, mode), r = space_take(&space, m, with_memory, reterr);
+	int with_memory = writes_memory(m, mode), r = space_take(&space, m, with_memory, force ? NULL : reterr);
 
-	return r < 0 ? r : space_refuse(&space, m, what, with_memory ?
-					"Make room, take it with --no-memory, or try it all the same with --force" :
-					"Make room, or try it all the same with --force", reterr);
+	if (r < 0)
+		return force ? 0 : r;
+	return promise_make(&space, m, job, force, what, with_memory ?
+			    "Make room, take it with --no-memory, or try it all the same with --force" :
+			    "Make room, or try it all the same with --force", ret_promise, reterr);
 }
 
 int snapshot_space(struct space *space, const struct machine *m, struct err *reterr)
@@ -201,7 +205,7 @@ static void fill_record(struct intent *in, const struct machine *m, const struct
 }
 
 static int plan(struct machine *m, const struct snapshot_spec *spec, struct intent *in, struct job *job,
-		struct err *reterr)
+		struct promise **ret_promise, struct err *reterr)
 {
 	_cleanup_free_ char *reason = NULL;
 	const char *mode = NULL;
@@ -217,8 +221,8 @@ static int plan(struct machine *m, const struct snapshot_spec *spec, struct inte
 		r = machine_check_disks(m, m->cfg, reterr);
 	if (!r)
 		r = machine_refuse_written(m, reterr);
-	if (!r && !spec->force)
-		r = check_space(m, mode, reterr);
+	if (!r)
+		r = promise_space(m, mode, job, spec->force, ret_promise, reterr);
 	if (r < 0)
 		return r;
 	fill_record(in, m, spec, mode, reason);
@@ -231,14 +235,16 @@ int snapshot_create(struct daemon *daemon, const struct vmdir *dir, const struct
 		    struct job *job, struct guid *ret_snap, struct err *reterr)
 {
 	_cleanup_intent_ struct intent *in = intent_new(op_snapshot_create.name);
+	_cleanup_promise_ struct promise *promise = NULL;
 	_cleanup_machine_ struct machine *m = NULL;
+	_cleanup_free_ char *written = NULL;
 	struct guid snap;
 	int r = merges_shorten(daemon, dir, job, reterr);
 
 	if (!r)
 		r = machine_open(daemon, dir, 0, &m, reterr);
 	if (!r)
-		r = plan(m, spec, in, job, reterr);
+		r = plan(m, spec, in, job, &promise, reterr);
 	if (r < 0) {
 		err_set_vm(reterr, m ? m->cfg->name : NULL);
 		return r;
@@ -247,6 +253,8 @@ int snapshot_create(struct daemon *daemon, const struct vmdir *dir, const struct
 		job_warn(job, "%s", m->notes[i]);
 	if (guid_parse(intent_get(in, "snapshot"), &snap) < 0)
 		snap = guid_new();
+	written = vmdir_snapshot_dir(m->dir, &snap);
+	promise_watch(promise, written);
 	r = op_run(daemon, &op_snapshot_create, TAKE_PTR(m), TAKE_PTR(in), job, reterr);
 	if (r < 0)
 		return r;

@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "daemon/op-snapshot.h"
+#include "daemon/promise.h"
 #include "daemon/space.h"
 #include "layout/tree.h"
 
@@ -83,21 +84,24 @@ static int list_meant(const struct machine *m, const struct delete_spec *spec, s
 
 /* The merges that follow are jobs of their own, which wait for room as long as it takes: better
  * said before than found out later. */
-static int check_space(const struct machine *m, const struct delete_spec *spec, const struct guid *guids, size_t n,
-		       struct err *reterr)
+static int promise_space(const struct machine *m, const struct delete_spec *spec, const struct guid *guids, size_t n,
+			 const struct job *job, struct promise **ret_promise, struct err *reterr)
 {
 	_cleanup_free_ char *what = xasprintf("to delete %zu snapshot%s of VM '%s' and merge what is left", n,
 					      n == 1 ? "" : "s", m->cfg->name);
 	_cleanup_(space_done) struct space space = { 0 };
-	int r = space_delete(&space, m, guids, n, spec->into_base, reterr);
+	int r = space_delete(&space, m, guids, n, spec->into_base, spec->force ? NULL : reterr);
 
-	return r < 0 ? r : space_refuse(&space, m, what, "Make room, or delete with --force: what cannot be merged now "
-							 "is kept until there is room", reterr);
+	if (r < 0)
+		return spec->force ? 0 : r;
+	return promise_make(&space, m, job, spec->force, what, "Make room, or delete with --force: what cannot be merged "
+			    "now is kept until there is room", ret_promise, reterr);
 }
 
 int snapshot_delete_scope(struct daemon *daemon, const struct vmdir *dir, const struct delete_spec *spec,
 			  struct job *job, struct err *reterr)
 {
+	_cleanup_promise_ struct promise *promise = NULL;
 	_cleanup_machine_ struct machine *m = NULL;
 	_cleanup_free_ struct guid *guids = NULL;
 	size_t n = 0, done = 0;
@@ -105,8 +109,8 @@ int snapshot_delete_scope(struct daemon *daemon, const struct vmdir *dir, const 
 
 	if (!r)
 		r = list_meant(m, spec, &guids, &n, reterr);
-	if (!r && !spec->force)
-		r = check_space(m, spec, guids, n, reterr);
+	if (!r)
+		r = promise_space(m, spec, guids, n, job, &promise, reterr);
 	for (; !r && done < n; done++) {
 		r = job_check(job, reterr);
 		if (!r)

@@ -10,6 +10,8 @@
 #include "daemon/daemon.h"
 #include "daemon/memory.h"
 #include "daemon/op-vm.h"
+#include "daemon/promise.h"
+#include "daemon/space.h"
 
 /* libvirt writes the memory of the paused guest; the guest stays paused. */
 static int write_memory(struct op *op, struct memory_sink *sink, struct err *reterr)
@@ -140,21 +142,21 @@ const struct op_kind op_vm_save = {
 	.decide = decide,
 };
 
-static int check_space(const struct machine *m, struct err *reterr)
+static int promise_space(const struct machine *m, const struct job *job, struct promise **ret_promise,
+			 struct err *reterr)
 {
-	int64_t need = memory_size(m->cfg) + (16 << 20), have;
-	_cleanup_free_ char *need_text = bytes_human(need), *have_text = NULL;
-	int r = disk_free(m->dir->root, &have, reterr);
+	_cleanup_free_ char *dir = vmdir_state_dir(m->dir), *what = xasprintf("to save VM '%s'", m->cfg->name);
+	_cleanup_(space_done) struct space space = { 0 };
+	int r = space_at(&space, dir, memory_size(m->cfg) + (16 << 20), reterr);
 
-	if (r < 0 || have >= need)
-		return r;
-	have_text = bytes_human(have);
-	return err_full(reterr, ERR_REFUSED, -ENOSPC, m->cfg->name, m->dir->root, "Make room, or shut the guest down",
-			"not enough space to save VM '%s': it may need %s, %s are free", m->cfg->name, need_text,
-			have_text);
+	if (!r)
+		r = promise_make(&space, m, job, 0, what, "Make room, or shut the guest down", ret_promise, reterr);
+	if (!r)
+		promise_watch(*ret_promise, dir);
+	return r;
 }
 
-static int plan(struct machine *m, struct job *job, struct err *reterr)
+static int plan(struct machine *m, struct job *job, struct promise **ret_promise, struct err *reterr)
 {
 	int r = 0;
 
@@ -167,17 +169,18 @@ static int plan(struct machine *m, struct job *job, struct err *reterr)
 	if (!r && m->cfg->memory_blocker)
 		r = err_full(reterr, ERR_REFUSED, -ENOTSUP, m->cfg->name, NULL, "Shut the guest down instead",
 			     "VM '%s' cannot be saved: %s", m->cfg->name, m->cfg->memory_blocker);
-	return r < 0 ? r : check_space(m, reterr);
+	return r < 0 ? r : promise_space(m, job, ret_promise, reterr);
 }
 
 int vm_save(struct daemon *daemon, const struct vmdir *dir, struct job *job, struct err *reterr)
 {
 	_cleanup_intent_ struct intent *in = intent_new(op_vm_save.name);
+	_cleanup_promise_ struct promise *promise = NULL;
 	_cleanup_machine_ struct machine *m = NULL;
 	int r = vm_open(daemon, dir, job, &m, reterr);
 
 	if (!r)
-		r = plan(m, job, reterr);
+		r = plan(m, job, &promise, reterr);
 	if (r < 0)
 		return r;
 	intent_set(in, "running", "%d", m->state == HV_RUNNING);

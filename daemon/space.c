@@ -6,7 +6,6 @@
 
 #include "common/alloc.h"
 #include "common/fileio.h"
-#include "common/timefmt.h"
 #include "daemon/firmware.h"
 #include "daemon/holdings.h"
 #include "daemon/memory.h"
@@ -195,18 +194,4 @@ int space_merges(struct space *space, const struct machine *m, struct err *reter
 	if (!r)
 		r = holdings_plan(&h, NULL, 0, &plan, reterr);
 	return r < 0 ? r : space_plan(space, &plan, reterr);
-}
-
-int space_refuse(const struct space *space, const struct machine *m, const char *what, const char *hint,
-		 struct err *reterr)
-{
-	const struct space_fs *fs = space_short(space);
-	_cleanup_free_ char *need = NULL, *have = NULL;
-
-	if (!fs)
-		return 0;
-	need = bytes_human(fs->need);
-	have = bytes_human(fs->free);
-	return err_full(reterr, ERR_REFUSED, -ENOSPC, m->cfg->name, fs->path, hint,
-			"not enough space %s: it may need %s in '%s', %s are free", what, need, fs->path, have);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What operations may write at worst, asked before they begin: the account (layout/space.h)
- * of each, with what is free in the file systems that it writes to. Worker threads only. */
+ * of each, with what is free in the file systems that it writes to (promise.h compares). Worker threads only. */
 #ifndef DAEMON_SPACE_H
 #define DAEMON_SPACE_H
 
@@ -31,10 +31,5 @@ _must_check_ int space_delete(struct space *space, const struct machine *m, cons
 
 /* Adds merging all that is hidden and can be merged now. Returns 0 or negative errno. */
 _must_check_ int space_merges(struct space *space, const struct machine *m, struct err *reterr);
-
-/* Refuses (ERR_REFUSED, -ENOSPC, both numbers named) what does not fit; what for: "a snapshot
- * of VM 'x'". Returns 0 if it fits, or negative errno. */
-_must_check_ int space_refuse(const struct space *space, const struct machine *m, const char *what, const char *hint,
-			      struct err *reterr);
 
 #endif

@@ -45,16 +45,21 @@ void space_use(struct space *space, uint64_t dev, int64_t bytes)
 		fs->need = fs->used;
 }
 
+/* Bytes by which an operation's need is greater than what is left to it. */
+static int64_t lack(const struct space_fs *fs)
+{
+	int64_t left = fs->promised < fs->free ? fs->free - fs->promised : 0;
+
+	return fs->need > 0 && fs->need > left ? fs->need - left : 0;
+}
+
 const struct space_fs *space_short(const struct space *space)
 {
 	const struct space_fs *worst = NULL;
 
-	for (size_t i = 0; i < space->n; i++) {
-		const struct space_fs *fs = &space->fs[i];
-
-		if (fs->need > 0 && fs->need > fs->free && (!worst || fs->need - fs->free > worst->need - worst->free))
-			worst = fs;
-	}
+	for (size_t i = 0; i < space->n; i++)
+		if (lack(&space->fs[i]) > (worst ? lack(worst) : 0))
+			worst = &space->fs[i];
 	return worst;
 }
 

@@ -18,6 +18,7 @@ struct space_fs {
 	uint64_t dev; /* st_dev */
 	char *path;   /* something on it, for people, *owned* */
 	int64_t free; /* bytes free before the operation */
+	int64_t promised; /* of these: what other operations may still write (ledger.h) */
 	int64_t used; /* bytes by which more is used at this point of it; negative: less */
 	int64_t need; /* the most that `used` ever was: what has to be free */
 };

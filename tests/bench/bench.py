@@ -12,7 +12,7 @@
   save       vm save and vm start beside `virsh save` and `virsh restore` (at most 1.0 wanted)
   merge      what deleting a snapshot copies, until the image is merged away: a VM that is off beside bare qemu-img commit
              and rebase, a running one beside `virsh blockcommit` (at most 1.1 wanted)
-  depth      random reads and writes over chains of 1 to 64 images
+  depth      random reads and writes over chains of 1 to 64 images, before and after the policy acted
   rss        the daemon's RSS after 1,000 operations (under 32 MiB wanted) and how much it grew over the last half
 
 The pause is the longest silence of a guest that says something each half millisecond, as heard from outside:
@@ -240,7 +240,7 @@ def main():
     parser.add_argument("--ram", type=int, default=1024, help="MiB of the guests whose memory is taken (default 1024)")
     parser.add_argument("--memory-runs", type=int, default=6, help="runs of those (default 6)")
     parser.add_argument("--merge", type=int, default=512, help="MiB that a merge copies (default 512)")
-    parser.add_argument("--merge-runs", type=int, default=3, help="runs of those (default 3)")
+    parser.add_argument("--merge-runs", type=int, default=4, help="runs of those, an even number (default 4)")
     parser.add_argument("--operations", type=int, default=1000, help="operations for the daemon's memory")
     args = parser.parse_args()
     base = make_base()

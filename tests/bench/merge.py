@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Merging beside bare qemu-img and virsh, and what the depth of a chain costs. Used by bench.py."""
+import mmap
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from vmsnaptest.wait import until
 from vmsnaptest.where import program
 
 DEPTHS = (1, 8, 24, 64)
+FILLED = 128  # MiB that are in a chain, however long it is
 
 
 def run(*command):
@@ -25,13 +27,18 @@ def fill(path, mib, at):
         run("qemu-io", "-f", "qcow2", "-c", f"write -q -P 0x5a {first}M {min(64, at + mib - first)}M", path)
 
 
-def settle(*paths):
-    """Before what is measured: all is on disk, and what will be read is in memory, for both alike."""
+def settle(mib, *paths):
+    """Before what is measured: all is on disk, what will be read is in memory, and there is memory for mib MiB to be
+    written, for both alike. In a virtual machine memory that was not used for a while comes from the host first: that
+    takes several times as long as the copying, and would meet now the one and now the other."""
     os.sync()
     for path in paths:
         with open(path, "rb") as file:
             while file.read(1 << 20):
                 pass
+    with mmap.mmap(-1, mib * 3 // 2 << 20) as memory:
+        for page in range(0, len(memory), mmap.PAGESIZE):
+            memory[page] = 1
 
 
 def row(ours, theirs):
@@ -69,8 +76,8 @@ def merge(lab, machine, gone):
     return until_gone(gone) - began
 
 
-def bare(lower, upper, commit):
-    """The same on copies of the images, by hand."""
+def bare(lower, upper, commit, mib):
+    """The same on copies of the images, by hand; mib MiB are copied."""
     base = disk.chain_paths(lower)[1]
     copies = [path + ".copy" for path in (lower, upper)]
     for path, copy in zip((lower, upper), copies):
@@ -78,7 +85,7 @@ def bare(lower, upper, commit):
         os.chmod(copy, 0o600)
     run("qemu-img", "rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", base, copies[0])
     run("qemu-img", "rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", copies[0], copies[1])
-    settle(*copies)
+    settle(mib, *copies)
     began = time.time()
     if commit:
         run("qemu-img", "commit", "-q", "-f", "qcow2", "-d", copies[1])
@@ -97,32 +104,40 @@ def off(lab, runs, mib):
         ours, theirs = [], []
         for n in range(runs):
             machine, lower, upper = grown(lab, f"{way}{n}", below, above)
-            theirs.append(bare(lower, upper, way == "commit"))
-            settle(lower, upper)
+            theirs.append(bare(lower, upper, way == "commit", mib))
+            settle(mib, lower, upper)
             ours.append(merge(lab, machine, upper if way == "commit" else lower))
             lab.ctl("vm", "delete", machine.name, "--force", "--yes")
         found[f"merge_{way}"] = row(ours, theirs)
     return found
 
 
+def block_commit(lab, machine, lower, upper):
+    """As merge(), by virsh; then removes what it leaves, as ours does, so that whoever comes next finds as much free."""
+    began = time.time()
+    run("virsh", "-q", "-c", lab.hv.uri, "blockcommit", machine.name, "vda", "--base", lower, "--active", "--pivot", "--wait")
+    took = time.time() - began
+    os.unlink(upper)
+    return took
+
+
 def live(lab, runs, mib):
-    """A running VM: its working disk goes into the image below, beside `virsh blockcommit`."""
-    ours, theirs = [], []
+    """A running VM: its working disk goes into the image below, beside `virsh blockcommit`, which looks at what
+    it waits for each half second only. Who begins changes from run to run."""
+    tools = {"ours": lambda lab, machine, lower, upper: merge(lab, machine, upper), "virsh": block_commit}
+    took = {tool: [] for tool in tools}
     for n in range(runs):
-        machine, lower, upper = grown(lab, f"live{n}", 2 * mib, mib)
-        lab.ctl("vm", "start", machine.name)
-        other, theirs_lower, theirs_upper = grown(lab, f"virsh{n}", 2 * mib, mib)
-        lab.ctl("vm", "start", other.name)
-        os.chmod(theirs_lower, 0o600)  # virsh does not know that it is sealed
-        settle(lower, upper, theirs_lower, theirs_upper)
-        ours.append(merge(lab, machine, upper))
-        began = time.time()
-        run("virsh", "-q", "-c", lab.hv.uri, "blockcommit", other.name, "vda", "--base", theirs_lower, "--active", "--pivot",
-            "--wait")
-        theirs.append(time.time() - began)
-        for name in (machine.name, other.name):
-            lab.virsh("destroy", name)
-    return {"merge_live_commit": row(ours, theirs)}
+        made = {tool: grown(lab, f"{tool}{n}", 2 * mib, mib) for tool in tools}
+        for machine, *_ in made.values():
+            lab.ctl("vm", "start", machine.name)
+        os.chmod(made["virsh"][1], 0o600)  # virsh does not know that it is sealed
+        for tool in sorted(tools, reverse=n % 2):
+            settle(mib, *made[tool][1:])
+            took[tool].append(tools[tool](lab, *made[tool]))
+        for machine, *_ in made.values():
+            lab.virsh("destroy", machine.name)
+            lab.ctl("vm", "delete", machine.name, "--force", "--yes")
+    return {"merge_live_commit": row(took["ours"], took["virsh"])}
 
 
 def image_bench(path, *more):
@@ -132,31 +147,47 @@ def image_bench(path, *more):
     return float(re.search(r"in ([0-9.]+) seconds", said).group(1))
 
 
-def chain(place, depth):
-    """A disk of `depth` images, each with its share of the data; returns the top."""
-    above = None
-    for n in range(depth):
-        path = os.path.join(place, f"{depth}-{n}.qcow2")
-        if above:
-            run("qemu-img", "create", "-q", "-f", "qcow2", "-o", "extended_l2=on,cluster_size=128k", "-F", "qcow2", "-b", above,
-                path)
-        else:
-            disk.create(path, "qcow2", "1G")
-        fill(path, max(128 // depth, 1), n * max(128 // depth, 1))
-        above = path
-    return above
+def random_requests(path):
+    """What random reads and writes cost a disk, which is afterwards as it was."""
+    aside = path + ".aside"
+    shutil.copy(path, aside)
+    read, write = image_bench(path), image_bench(path, "-w")
+    shutil.copyfile(aside, path)
+    os.unlink(aside)
+    return read, write
+
+
+def long_chain(lab, depth):
+    """A VM that is off, with a disk of `depth` images: the data is in all but the working disk, which is new."""
+    image = lab.path(f"depth{depth}.qcow2")
+    disk.create(image, "qcow2", "1G")
+    share = FILLED // max(depth - 1, 1)
+    lab.ctl("vm", "create", f"{PREFIX}depth{depth}", "--memory", "16M", "--vcpus", "1", "--import-disk", image)
+    machine = Machine(lab, f"{PREFIX}depth{depth}", lab.path(f"depth{depth}.log"))
+    for n in range(max(depth - 1, 1)):
+        fill(machine.config().disks[0].path, share, n * share)
+        if depth > 1:
+            lab.ctl("snapshot", "create", machine.name, "--name", f"s{n}")
+    return machine
 
 
 def depths(lab):
-    """Reads and writes over chains as they are, and over what the policy makes of the longest: 24 images."""
+    """Reads and writes over chains as they grow from snapshots, and over what the policy makes of them: all snapshots
+    but the first are deleted and another one is taken, before which what is hidden is merged (max-chain)."""
     found = {}
-    place = lab.path("depths")
-    os.mkdir(place)
     for depth in DEPTHS:
-        top = chain(place, depth)
-        read = image_bench(top)
-        found[f"depth_{depth}"] = {"read_s": read, "write_s": image_bench(top, "-w")}
-    shutil.rmtree(place)
+        machine = long_chain(lab, depth)
+        images = len(disk.chain_paths(machine.config().disks[0].path))
+        read, write = random_requests(machine.config().disks[0].path)
+        found[f"depth_{depth}"] = {"images": images, "read_s": read, "write_s": write}
+        if depth > 2:
+            lab.ctl("snapshot", "delete", machine.name, "s1", "--subtree", "--yes")
+        lab.ctl("snapshot", "create", machine.name, "--name", "after")
+        lab.merged()
+        images = len(disk.chain_paths(machine.config().disks[0].path))
+        read, write = random_requests(machine.config().disks[0].path)
+        found[f"depth_{depth}"].update(images_after=images, read_after_s=read, write_after_s=write)
+        lab.ctl("vm", "delete", machine.name, "--force", "--yes")
     return found
 
 

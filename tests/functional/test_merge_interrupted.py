@@ -2,6 +2,7 @@
 """Merges give way, are stopped, lose their guest or their room: nothing is lost, and they go on by themselves."""
 import os
 
+import pytest
 from vmsnaptest import disk, laws
 from vmsnaptest.merging import await_merge, jobs, merging, waiting
 from vmsnaptest.small import fill
@@ -110,9 +111,10 @@ def test_no_room(small):
     tree.check(present)
 
 
-def test_long_chain(small):
-    """A chain that would get longer than max-chain: what is hidden is merged first, whoever cancelled that; if it
-    does not help, the snapshot says so."""
+@pytest.mark.parametrize("victim", ["s1", "s2"])
+def test_long_chain(small, victim):
+    """A chain that would get longer than max-chain: what is hidden is merged first, also into what was the working
+    disk, whoever cancelled that; if it does not help, the snapshot says so."""
     with open(small.path("vmsnapd.conf"), "w") as conf:
         conf.write("max-chain = 4\n")
     small.daemon.options = ["--config", small.path("vmsnapd.conf")]
@@ -121,7 +123,7 @@ def test_long_chain(small):
     name = tree.machine.name
     ballast = fill(small, 1 << 20)
     small.merges = False
-    tree.delete("s1", "--force")
+    tree.delete(victim, "--force")
     small.ctl("job", "cancel", until(lambda: waiting(small), "the merge to wait")["id"])
     until(small.daemon.ready, "the merge to stop")
     os.unlink(ballast)

@@ -168,6 +168,44 @@ def test_chain_that_cannot_be_shortened(small):
     tree.check(present)
 
 
+def test_two_at_once(small, tmp_path):
+    """What one operation was promised no other one counts on; when it has ended that is free again."""
+    first, second = small.machine("first"), small.machine("second")
+    gate = tmp_path / "gate"
+    gate.touch()
+    small.daemon.restart(fault=f"hold-before:snapshot-create.seal@1:{gate}")
+    ballast = fill(small, 30 * MIB)  # enough for one snapshot, which may need 18 MiB
+    caller = small.daemon.start_ctl("snapshot", "create", first.name, "--name", "first")
+    until(lambda: "held before snapshot-create.seal" in small.daemon.log(), "the first one to stand still")
+    before = files(second.root)
+    with pytest.raises(CtlError) as caught:
+        small.ctl("snapshot", "create", second.name, "--name", "second")
+    message = caught.value.message
+    assert caught.value.code == REFUSED and "promised to operations under way" in message and message.count("iB") == 3
+    assert files(second.root) == before
+    small.ctl("snapshot", "create", second.name, "--name", "forced", "--force")
+    gate.unlink()
+    small.daemon.end_ctl(caller)
+    second.snapshot("second")
+    assert set(first.snapshots()) == {"first"} and set(second.snapshots()) == {"forced", "second"}
+    os.unlink(ballast)
+
+
+def test_flatten_two_disks(small):
+    """Both disks are looked at before anything is done to the first one."""
+    machine = small.adopted()
+    for number in range(2):
+        for d in machine.config().disks:
+            disk.write(d.path, d.format, MIB, 640 << 10, number + 1)
+        machine.snapshot(f"s{number}")
+    ballast = fill(small, 34 * MIB)  # 32 MiB are left to others: it is enough for each disk alone
+    refused(small, machine, "disk", "flatten", machine.name, "--to", "s0")
+    os.unlink(ballast)
+    ballast = fill(small, 37 * MIB)
+    small.ctl("disk", "flatten", machine.name, "--to", "s0")
+    os.unlink(ballast)
+
+
 def test_flatten(small):
     tree = Tree(small)
     tree.snapshot("s0", 256 << 10)
