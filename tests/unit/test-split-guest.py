@@ -364,7 +364,7 @@ def test_live(lab, tmp_path):
 
 
 def test_from_a_file(lab, tmp_path):
-    """The stream lies in a file first; of QEMU 10 and newer it holds SWITCHOVER_START, between two parts of the memory."""
+    """From a file; of QEMU 10 and newer the stream holds SWITCHOVER_START, between two parts of the memory."""
     guest = lab(tmp_path / "boot")
     number = guest.stop()
     shutil.copy(guest.disk, tmp_path / "one.disk")
