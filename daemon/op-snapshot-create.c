@@ -5,6 +5,7 @@
 
 #include "common/alloc.h"
 #include "common/fileio.h"
+#include "common/log.h"
 #include "common/timefmt.h"
 #include "daemon/daemon.h"
 #include "daemon/firmware.h"
@@ -58,8 +59,12 @@ static int capture_run(struct op *op, struct err *reterr)
 	struct guid snap = op_guid(op, "snapshot");
 	int r;
 
-	if (capture_was_active(op))
-		return op_capture_running(op, reterr);
+	if (capture_was_active(op)) {
+		r = op_capture_running(op, reterr);
+		if (r == -ENOSPC || r == -EDQUOT)
+			intent_set(op->intent, "full", "1");
+		return r;
+	}
 	r = firmware_copy(op->m, &snap, reterr);
 	if (!r && capture_was(op, "saved") && capture_has_memory(op))
 		r = capture_saved(op, reterr);
@@ -101,13 +106,28 @@ static int resume_guest(struct op *op, struct err *reterr)
 	return r;
 }
 
+/* A write that is about to fail stops the guest a moment after libvirt has said that it runs. Once it was
+ * stopped by us, all writes of before have come to their end. */
+static void let_writes_end(struct op *op)
+{
+	_cleanup_err_ struct err err = ERR_INIT;
+
+	if (machine_wait_idle(op->m, &err) == 0 && op->m->state == HV_RUNNING &&
+	    hv_suspend(op->daemon->hv, &op->m->dir->guid, &err) < 0)
+		log_debug("VM %s: %s", op->m->dir->guid.s, err.message); /* it has ended */
+}
+
 /* Removes what there is of the memory. A guest whose own writes found no room beside it was
  * stopped by the hypervisor, and goes on now. */
 static int make_room(struct op *op, struct err *reterr)
 {
 	int r = remove_memory(op, reterr);
 
-	return r < 0 || !capture_was_active(op) ? r : resume_guest(op, reterr);
+	if (r < 0 || !capture_was_active(op))
+		return r;
+	if (op_flag(op, "full") && capture_was(op, "running") && !op->recovering)
+		let_writes_end(op);
+	return resume_guest(op, reterr);
 }
 
 static int capture_undo(struct op *op, struct err *reterr)

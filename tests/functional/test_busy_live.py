@@ -4,6 +4,7 @@ same, or is given up where the admin does not allow the pause, and the domain's 
 import os
 
 import pytest
+from vmsnaptest.busy import check_size, memory_of
 from vmsnaptest.daemon import REFUSED, CtlError
 from vmsnaptest.fixtures import build
 from vmsnaptest.machine import PREFIX, Machine
@@ -41,6 +42,7 @@ def check(lab, machine, snapshot):
     machine.serial.ticks(2)
     machine.serial.undisturbed()
     assert own_limit(lab, machine) == OWN
+    check_size(machine, snapshot, memory_of(lab, machine, snapshot)[0])
     machine.apply(snapshot["id"])
     machine.check_resumed_from(snapshot["id"])
 

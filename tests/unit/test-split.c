@@ -191,6 +191,7 @@ static void check_refused(const char *dir, const struct bytes *stream, int code,
 static void test_refused(void **state)
 {
 	_cleanup_bytes_ struct bytes shared = { 0 }, multifd = { 0 }, later = { 0 }, empty = { 0 }, text = { 0 };
+	_cleanup_bytes_ struct bytes zeros = { 0 };
 
 	add(&shared, "QEVM\0\0\0\3\7\0\0\0\1x", 14);
 	add_number(&shared, 5, 1);
@@ -216,6 +217,14 @@ static void test_refused(void **state)
 	add_section_end(&empty, 1);
 	add_devices(&empty, 0, 10);
 	check_refused(*state, &empty, -ENOTSUP, ERR_REFUSED);
+	add_start(&zeros, PLAIN); /* multifd before QEMU 8.1: what is not zero goes elsewhere */
+	add_ram_start(&zeros, 1);
+	add_section(&zeros, 3, RAM_ID);
+	add_zero(&zeros, 0, "vga.vram");
+	add_zero(&zeros, 3, "pc.ram");
+	add_section_end(&zeros, 1);
+	add_devices(&zeros, 0, 10);
+	check_refused(*state, &zeros, -ENOTSUP, ERR_REFUSED);
 	add(&text, "QEVN\0\0\0\3 is no stream", 20);
 	check_refused(*state, &text, -EBADMSG, ERR_BAD_DATA);
 }

@@ -11,10 +11,28 @@ from .machine import PREFIX, Machine
 from .wait import until
 from .where import require_userfaultfd
 
-TOUCH, MIB = 12, 1 << 20
+TOUCH, MIB, PAGE = 12, 1 << 20, 4096
 SLOW = 2048  # KiB a second
 QUICK = os.environ.get("VMSNAP_FAULT") == "quick"
 MODES = ["background", "live", "paused"]
+
+
+def memory_of(lab, machine, snapshot):
+    """All its memory, and where in it RAM begins."""
+    path = lab.path(f"{snapshot['name']}.ram")
+    blocks = lab.ctl("savestate", "extract", machine.name, snapshot["id"], "--ram", path)["blocks"]
+    (start,) = [block["offset"] for block in blocks if block["name"] == "pc.ram"]
+    with open(path, "rb") as memory:
+        data = memory.read()
+    os.unlink(path)
+    return data, start
+
+
+def check_size(machine, snapshot, memory):
+    """However often the guest's pages were sent, they take no more room than those that are not all zeros, and 1 %."""
+    zeros, path = bytes(PAGE), machine.snapshot_config(snapshot["id"]).memory
+    content = sum(memory[at:at + PAGE] != zeros for at in range(0, len(memory), PAGE)) * PAGE
+    assert 0 < os.stat(path).st_blocks * 512 <= content * 1.01
 
 
 class Case:
