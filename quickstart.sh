@@ -17,7 +17,7 @@ build_packages="autoconf automake binutils gcc libc6-dev make pkg-config libcmoc
 	libsqlite3-dev libvirt-dev libxml2-dev libxxhash-dev libzstd-dev uuid-dev python3 python3-pytest"
 # libvirt-daemon-system makes the user libvirt-qemu, without whom the embedded driver does not start as root
 run_packages="libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system qemu-system-x86 qemu-utils"
-check_packages="git libvirt-clients libxml2-utils man-db mandoc mount mtools ovmf procps socat swtpm
+check_packages="e2fsprogs git libvirt-clients libxml2-utils man-db mandoc mount mtools ovmf procps socat swtpm
 	swtpm-tools systemd universal-ctags util-linux valgrind varlink-go xfsprogs xz-utils"
 
 say() {
@@ -285,6 +285,27 @@ count() {
 	failed=$((failed + $(found "$log" 's/^# ERROR: *//p') + $(found "$log" 's/.*\b\([0-9]\+\) errors\?.* in [0-9.]*s.*/\1/p')))
 }
 
+# A kernel, busybox and QEMU's guest agent for the guest of test_linux_agent.py: unpacked, not installed. If that
+# cannot be done the test says so.
+unpack_linux() {
+	[ ! -e "$build/linux/done" ] || return 0
+	say "unpacking Linux for a guest"
+	rm -rf "$build/linux"
+	mkdir -p "$build/linux"
+	for again in yes no; do
+		kernel=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: //p' | head -n 1)
+		if (cd "$build/linux" && apt-get -qq download "${kernel:-none}" busybox-static qemu-guest-agent) 2>/dev/null; then
+			break
+		fi
+		[ $again = no ] || as_root apt-get -qq update
+	done
+	for package in "$build/linux"/*.deb; do
+		dpkg -x "$package" "$build/linux" || return 0
+		rm "$package"
+	done
+	touch "$build/linux/done"
+}
+
 sanitized() {
 	mkdir -p "$build/sanitized" && cd "$build/sanitized" || return
 	[ -f config.status ] || "$here/configure" -q --enable-werror --enable-sanitizers || return
@@ -295,6 +316,7 @@ check() {
 	# shellcheck disable=SC2086 # lists
 	need $build_packages $run_packages $check_packages
 	make_all --enable-werror
+	unpack_linux
 	part unit make -s -C "$build" -j"$jobs" distcheck # all of `make check`, from the tarball
 	part sanitizers sanitized
 	say "check: functional and fault tests, some minutes"
