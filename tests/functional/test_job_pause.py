@@ -9,6 +9,8 @@ from vmsnaptest.merging import await_merge, jobs
 from vmsnaptest.tree import Tree
 from vmsnaptest.wait import until
 
+pytestmark = pytest.mark.one_driver  # the daemon's own jobs
+
 
 def pause(lab, job):
     lab.ctl("job", "pause", job["id"])

@@ -14,6 +14,8 @@ from vmsnaptest.machine import PREFIX, Machine
 from vmsnaptest.wait import until
 from vmsnaptest.where import BUILD, require, require_file
 
+pytestmark = pytest.mark.one_driver  # what the agent does; the way to it is libvirt's own, and the guest boots slowly
+
 QUICK = os.environ.get("VMSNAP_FAULT") == "quick"
 UNPACKED = os.environ.get("VMSNAP_LINUX", os.path.join(BUILD, "linux"))
 LATE = 3 * 86400  # seconds that the guest's clock is behind when it boots: nobody has to wait until it is wrong

@@ -2,11 +2,14 @@
 """Merges give way, are stopped, lose their guest or their room: nothing is lost, and they go on by themselves."""
 import os
 
+import pytest
 from vmsnaptest import disk, laws
 from vmsnaptest.merging import await_merge, jobs, merging, waiting
 from vmsnaptest.small import fill
 from vmsnaptest.tree import Tree
 from vmsnaptest.wait import until
+
+pytestmark = pytest.mark.one_driver  # the daemon's own merges
 
 
 def grown(lab):

@@ -11,6 +11,8 @@ from vmsnaptest.small import fill, mount
 from vmsnaptest.tree import Tree
 from vmsnaptest.wait import until
 
+pytestmark = pytest.mark.one_driver  # free space on file systems
+
 MIB = 1 << 20
 
 
