@@ -13,8 +13,6 @@ import pytest
 from vmsnaptest.daemon import BUSY, FOUND, REFUSED, USAGE, CtlError
 from vmsnaptest.lab import Lab
 
-pytestmark = pytest.mark.one_driver  # files of a store
-
 # It is about files; the domain's side is looked at under both drivers at the end.
 only_embed = pytest.mark.parametrize("hv", ["embed"], indirect=True)
 
