@@ -3,6 +3,7 @@
 case, its clock is set when it goes back, and it is asked to shut down through the agent."""
 import os
 import re
+import shutil
 import struct
 import subprocess
 import time
@@ -35,12 +36,15 @@ NEEDS_RECOVERY = 4
 
 
 @pytest.fixture(scope="module")
-def initramfs(images):
+def linux_files(images):
+    """Kernel and initramfs, where QEMU's user can read them."""
     require("mke2fs", "ldd")
     require_file(os.path.join(UNPACKED, "done"))  # quickstart.sh check puts it there
-    path = os.path.join(os.path.dirname(images.boot), "initramfs")
-    linux.initramfs(UNPACKED, path)
-    return path
+    place = os.path.dirname(images.boot)
+    kernel, initramfs = os.path.join(place, "kernel"), os.path.join(place, "initramfs")
+    shutil.copyfile(linux.kernel(UNPACKED), kernel)
+    linux.initramfs(UNPACKED, initramfs)
+    return {"kernel": kernel, "initramfs": initramfs}
 
 
 class Linux(Machine):
@@ -65,12 +69,12 @@ class Linux(Machine):
 
 
 @pytest.fixture
-def machine(lab, initramfs):
+def machine(lab, linux_files):
     machine = Linux(lab, PREFIX + "linux", lab.path("linux.log"))
     image = lab.path("linux.img")
     subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", image, "8M"], check=True)
     lab.define(lab.domain_xml("linux", [(image, "raw")], memory=128, devices=AGENT.format(path=lab.path("a")),
-                              head=HEAD.format(kernel=linux.kernel(UNPACKED), initramfs=initramfs, late=LATE)))
+                              head=HEAD.format(late=LATE, **linux_files)))
     lab.ctl("vm", "adopt", machine.name)
     machine.vm("start")
     machine.says(1)
