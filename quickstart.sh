@@ -17,7 +17,7 @@ build_packages="autoconf automake binutils gcc libc6-dev make pkg-config libcmoc
 	libsqlite3-dev libvirt-dev libxml2-dev libxxhash-dev libzstd-dev uuid-dev python3 python3-pytest"
 # libvirt-daemon-system makes the user libvirt-qemu, without whom the embedded driver does not start as root
 run_packages="libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system qemu-system-x86 qemu-utils"
-check_packages="git libvirt-clients libxml2-utils man-db mandoc mount mtools ovmf procps socat swtpm
+check_packages="e2fsprogs git libvirt-clients libxml2-utils man-db mandoc mount mtools ovmf procps socat swtpm
 	swtpm-tools systemd universal-ctags util-linux valgrind varlink-go xfsprogs xz-utils"
 
 say() {
@@ -223,52 +223,50 @@ failed=0
 skipped=0
 broken=
 
-# Runs a part of the check and keeps its log.
-part() {
-	log=$build/check-$1.log
-	say "check: $1"
-	{
-		name=$1
-		shift
-		rc=0
-		"$@" 2>&1 || rc=$?
-		echo "$rc" >"$build/check-$name.rc"
-	} | tee "$log"
-	[ "$(cat "$build/check-$1.rc")" = 0 ] || broken="$broken $1"
-}
-
-# Starts a part beside the others: the guests of the tests mostly wait. end_parts() shows what it said.
-beside() {
-	name=$1
-	shift
-	(
-		rc=0
-		"$@" >"$build/check-$name.log" 2>&1 || rc=$?
-		echo "$rc" >"$build/check-$name.rc"
-	) &
-}
-
-end_parts() {
-	wait
-	for name in "$@"; do
-		say "check: $name"
-		cat "$build/check-$name.log"
-		[ "$(cat "$build/check-$name.rc")" = 0 ] || broken="$broken $name"
-	done
-}
-
-# Functional or fault tests: the drivers, the target, which of the tests.
+# Functional or fault tests: the drivers, the target, which of the tests, which part of the files.
 guests() {
 	as_root env CI="${CI:-}" VMSNAP_FAULT="${VMSNAP_FAULT:-quick}" VMSNAP_TEST_DRIVERS="$1" \
-		make -s -C "$build" "$2" PYTEST_ARGS="${3:-}"
+		VMSNAP_TEST_PART="${4:-1/1}" make -s -C "$build" "$2" PYTEST_ARGS="${3:-}"
 }
 
-# Both on qemu:///system, one after the other: a test restarts libvirtd.
-guests_system() {
+# The lanes of the check, the longest first. In two of them everything is built again, to be tested and not to be
+# fast; the others are for guests, which mostly wait.
+lanes="system unit sanitizers embed-1 embed-2 killed failed random"
+
+lane() {
+	case $1 in
+	unit) # all of `make check`, from the tarball
+		make -s -C "$build" -j"$jobs" distcheck DISTCHECK_CONFIGURE_FLAGS=CFLAGS=-O0 ;;
+	sanitizers) sanitized ;;
+	embed-1) guests embed check-functional "" 1/2 ;;
+	embed-2) guests embed check-functional "" 2/2 ;;
+	killed) guests embed check-fault "-k 'test_killed and not random or every'" ;;
+	failed) guests embed check-fault "-k test_failed" ;;
+	random) guests embed check-fault "-k 'random or test_guest_dies'" ;;
+	system) # one after the other: a test restarts libvirtd
+		rc=0
+		guests system check-functional || rc=$?
+		guests system check-fault "-k 'test_killed and not random and (CreatePaused or ApplyMemory)'" || rc=$?
+		return $rc ;;
+	*) die "no such lane: $1" ;;
+	esac
+}
+
+# Runs one lane and keeps what it says; show_lane() prints that.
+run_lane() {
+	began=$(date +%s)
 	rc=0
-	guests system check-functional || rc=$?
-	guests system check-fault "-k 'test_killed and not random and (CreatePaused or ApplyMemory)'" || rc=$?
-	return $rc
+	lane "$1" >"$build/check-$1.log" 2>&1 || rc=$?
+	took=$(($(date +%s) - began))
+	echo "$rc $took" >"$build/check-$1.rc"
+	echo "$1: exit $rc after $took seconds"
+}
+
+show_lane() {
+	read -r rc took 2>/dev/null <"$build/check-$1.rc" || { rc=1 && took=many && touch "$build/check-$1.log"; }
+	say "check: $1, $took seconds"
+	cat "$build/check-$1.log"
+	[ "$rc" = 0 ] || broken="$broken $1"
 }
 
 # The sum of the numbers that a sed expression finds in a log.
@@ -285,9 +283,30 @@ count() {
 	failed=$((failed + $(found "$log" 's/^# ERROR: *//p') + $(found "$log" 's/.*\b\([0-9]\+\) errors\?.* in [0-9.]*s.*/\1/p')))
 }
 
+# A kernel, busybox and QEMU's guest agent for the guest of test_linux_agent.py: unpacked, not installed. If that
+# cannot be done the test says so.
+unpack_linux() {
+	[ ! -e "$build/linux/done" ] || return 0
+	say "unpacking Linux for a guest"
+	rm -rf "$build/linux"
+	mkdir -p "$build/linux"
+	for again in yes no; do
+		kernel=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: //p' | head -n 1)
+		if (cd "$build/linux" && apt-get -qq download "${kernel:-none}" busybox-static qemu-guest-agent) 2>/dev/null; then
+			break
+		fi
+		[ $again = no ] || as_root apt-get -qq update
+	done
+	for package in "$build/linux"/*.deb; do
+		dpkg -x "$package" "$build/linux" || return 0
+		rm "$package"
+	done
+	touch "$build/linux/done"
+}
+
 sanitized() {
 	mkdir -p "$build/sanitized" && cd "$build/sanitized" || return
-	[ -f config.status ] || "$here/configure" -q --enable-werror --enable-sanitizers || return
+	[ -f config.status ] || "$here/configure" -q --enable-werror --enable-sanitizers CFLAGS="-g -O1" || return
 	make -s -j"$jobs" check
 }
 
@@ -295,20 +314,22 @@ check() {
 	# shellcheck disable=SC2086 # lists
 	need $build_packages $run_packages $check_packages
 	make_all --enable-werror
-	part unit make -s -C "$build" -j"$jobs" distcheck # all of `make check`, from the tarball
-	part sanitizers sanitized
-	say "check: functional and fault tests, some minutes"
-	guests_parts="killed failed random embed system"
-	beside killed guests embed check-fault "-k 'test_killed and not random or every'"
-	beside failed guests embed check-fault "-k test_failed"
-	beside random guests embed check-fault "-k 'random or test_guest_dies'"
-	beside embed guests embed check-functional
-	beside system guests_system
-	# shellcheck disable=SC2086 # a list
-	end_parts $guests_parts
-	for name in unit $guests_parts; do
-		count "$name"
-	done
+	unpack_linux
+	say "check: all tests, some minutes; logs: $build/check-*.log"
+	# shellcheck disable=SC2086 # lists
+	{
+		for name in $lanes; do
+			rm -f "$build/check-$name.rc"
+		done
+		# a lane that is killed is no reason for xargs to leave the others alone
+		# shellcheck disable=SC2016 # for the inner shell
+		printf '%s\n' $lanes | xargs -n 1 -P $((jobs * 2)) \
+			sh -c '"$0" --lane "$1" || exit 1' "$here/quickstart.sh" || true
+		for name in $lanes; do
+			show_lane "$name"
+			[ "$name" = sanitizers ] || count "$name"
+		done
+	}
 	if [ -n "$broken" ]; then
 		say "failed:$broken (logs in $build)"
 		[ "$failed" -gt 0 ] || failed=1
@@ -320,6 +341,7 @@ check() {
 case ${1:-} in
 demo) demo ;;
 check) check ;;
+--lane) run_lane "$2" ;;
 *)
 	sed -n '3,10s/^# \{0,1\}//p' "$0"
 	exit 2

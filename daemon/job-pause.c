@@ -93,7 +93,7 @@ void job_stand_still(struct job *job)
 /* ---- what people ask for */
 
 /* Lock held. */
-static int check_pause(const struct job *job, struct err *reterr)
+static int check_pause(struct job *job, struct err *reterr)
 {
 	if (job->v.state >= JOB_DONE)
 		return err_set(reterr, ERR_REFUSED, -EALREADY, "job %s (%s of VM '%s') has ended already: it is %s", job->v.id,
@@ -108,65 +108,64 @@ static int check_pause(const struct job *job, struct err *reterr)
 			"job %s (%s of VM '%s') cannot be paused", job->v.id, job->v.operation, job->v.vm);
 }
 
-static int find(struct jobs *jobs, const char *id, struct job **ret_job, struct err *reterr)
+/* Lock held. As check_pause(); then it is asked to stop. */
+static int pause_job(struct job *job, struct err *reterr)
 {
-	*ret_job = jobs_find(jobs, id);
-	return *ret_job ? 0 : err_set(reterr, ERR_NO_JOB, -ENOENT, "there is no job '%s'", id);
-}
-
-int jobs_may_pause(struct jobs *jobs, const char *id, struct err *reterr)
-{
-	_cleanup_job_ struct job *job = NULL;
-	int r = find(jobs, id, &job, reterr);
+	int r = check_pause(job, reterr);
 
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&jobs->lock);
-	r = check_pause(job, reterr);
-	pthread_mutex_unlock(&jobs->lock);
-	return r;
-}
-
-int jobs_pause(struct jobs *jobs, const char *id, struct err *reterr)
-{
-	_cleanup_job_ struct job *job = NULL;
-	int r = find(jobs, id, &job, reterr);
-
-	if (r < 0)
-		return r;
-	pthread_mutex_lock(&jobs->lock);
-	r = check_pause(job, reterr);
-	if (!r && job->v.state == JOB_QUEUED && job->waiting) {
+	if (job->v.state == JOB_QUEUED && job->waiting) {
 		job->waiting = 0; /* as a worker would find it */
 		job_set_state(job, JOB_RUNNING);
 		job_stand_still(job);
 	}
-	if (!r) {
-		job->pause = 1;
-		job->resume = 0;
-	}
+	job->pause = 1;
+	job->resume = 0;
+	return 0;
+}
+
+/* Lock held. */
+static int resume_job(struct job *job, struct err *reterr)
+{
+	if (job->v.state >= JOB_DONE || !job->pause)
+		return err_full(reterr, ERR_REFUSED, -EALREADY, job->v.vm, NULL, NULL,
+				"job %s (%s of VM '%s') is not paused: it is %s", job->v.id, job->v.operation,
+				job->v.vm, job_state_name(job->v.state));
+	if (job->v.state == JOB_PAUSED)
+		go_on(job);
+	else
+		job->resume = 1; /* once it has stopped */
+	return 0;
+}
+
+/* What somebody asks of a job that he names. */
+static int ask(struct jobs *jobs, const char *id, int (*what)(struct job *job, struct err *reterr), struct err *reterr)
+{
+	_cleanup_job_ struct job *job = jobs_find(jobs, id);
+	int r;
+
+	if (!job)
+		return err_set(reterr, ERR_NO_JOB, -ENOENT, "there is no job '%s'", id);
+	pthread_mutex_lock(&jobs->lock);
+	r = what(job, reterr);
 	pthread_mutex_unlock(&jobs->lock);
 	return r;
 }
 
+int jobs_may_pause(struct jobs *jobs, const char *id, struct err *reterr)
+{
+	return ask(jobs, id, check_pause, reterr);
+}
+
+int jobs_pause(struct jobs *jobs, const char *id, struct err *reterr)
+{
+	return ask(jobs, id, pause_job, reterr);
+}
+
 int jobs_resume(struct jobs *jobs, const char *id, struct err *reterr)
 {
-	_cleanup_job_ struct job *job = NULL;
-	int r = find(jobs, id, &job, reterr);
-
-	if (r < 0)
-		return r;
-	pthread_mutex_lock(&jobs->lock);
-	if (job->v.state >= JOB_DONE || !job->pause)
-		r = err_full(reterr, ERR_REFUSED, -EALREADY, job->v.vm, NULL, NULL,
-			     "job %s (%s of VM '%s') is not paused: it is %s", job->v.id, job->v.operation, job->v.vm,
-			     job_state_name(job->v.state));
-	else if (job->v.state == JOB_PAUSED)
-		go_on(job);
-	else
-		job->resume = 1; /* once it has stopped */
-	pthread_mutex_unlock(&jobs->lock);
-	return r;
+	return ask(jobs, id, resume_job, reterr);
 }
 
 /* ---- beyond one life of the daemon */

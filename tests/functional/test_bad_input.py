@@ -11,6 +11,8 @@ from vmsnaptest.machine import PREFIX
 from vmsnaptest.small import fill, mount
 from vmsnaptest.wait import until
 
+pytestmark = pytest.mark.one_driver  # what is refused before libvirt is asked, and full disks
+
 GUID = "01234567-89AB-CDEF-0123-456789ABCDEF"
 
 # Every verb that names a VM (or domain), with what else it needs

@@ -10,6 +10,8 @@ from vmsnaptest.fixtures import build
 from vmsnaptest.machine import PREFIX, Machine
 from vmsnaptest.where import require_userfaultfd
 
+pytestmark = pytest.mark.one_driver  # what QEMU writes and its reader splits; test_background takes such captures under both
+
 MEMORY, TOUCH, MIB, PAGE = 64, 40, 1 << 20, 4096
 
 

@@ -10,6 +10,8 @@ from vmsnaptest.fixtures import build
 from vmsnaptest.machine import PREFIX, Machine
 from vmsnaptest.wait import until
 
+pytestmark = pytest.mark.one_driver  # QEMU's pace and what the daemon does about it
+
 TOUCH, OWN = 12, 300  # MiB; ms, QEMU's default
 SLOW = 4096           # KiB a second: a pass through the memory takes three seconds
 

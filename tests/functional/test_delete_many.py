@@ -8,6 +8,8 @@ import pytest
 from vmsnaptest import disk
 from vmsnaptest.tree import Tree
 
+pytestmark = pytest.mark.one_driver  # the plan of merges, carried out by qemu-img
+
 QUICK = os.environ.get("VMSNAP_FAULT", "quick") == "quick"
 MANY = 8 if QUICK else 50
 

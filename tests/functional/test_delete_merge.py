@@ -8,6 +8,8 @@ from vmsnaptest import disk, laws
 from vmsnaptest.daemon import REFUSED, CtlError
 from vmsnaptest.tree import SHAPES, Tree, shape
 
+pytestmark = pytest.mark.one_driver  # the plan of merges, carried out by qemu-img
+
 QUICK = os.environ.get("VMSNAP_FAULT", "quick") == "quick"
 
 

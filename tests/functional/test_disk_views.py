@@ -9,6 +9,8 @@ from vmsnaptest import disk, laws
 from vmsnaptest.daemon import USAGE, CtlError
 from vmsnaptest.varlink import VarlinkError
 
+pytestmark = pytest.mark.one_driver  # what is said of files
+
 
 def images_of(machine):
     """{path: bytes on disk} of all images in the VM directory."""

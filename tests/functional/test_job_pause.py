@@ -9,10 +9,28 @@ from vmsnaptest.merging import await_merge, jobs
 from vmsnaptest.tree import Tree
 from vmsnaptest.wait import until
 
+pytestmark = pytest.mark.one_driver  # the daemon's own jobs
+
 
 def pause(lab, job):
     lab.ctl("job", "pause", job["id"])
     return until(lambda: jobs(lab, "paused"), "the job to be paused")
+
+
+def pausing(lab, job):
+    """It is the one that is paused."""
+    (paused,) = until(lambda: jobs(lab, "paused"), "the pause to be known again")
+    return paused["id"] == job["id"]
+
+
+def deleted(lab):
+    """A tree of which a snapshot was deleted, and the merge that copies now."""
+    tree = Tree(lab)
+    tree.snapshot("s0")
+    tree.snapshot("s1", 262144)
+    tree.snapshot("s2", 65536)
+    tree.delete("s1")
+    return tree, await_merge(lab)
 
 
 def refused(lab, *words):
@@ -25,12 +43,7 @@ def refused(lab, *words):
 def test_merge_off(lab, slow):
     """Paused, nothing is copied and the VM is free; so it stays when the daemon is started again or is killed; let go
     on, it is merged."""
-    tree = Tree(lab)
-    tree.snapshot("s0")
-    tree.snapshot("s1", 262144)
-    tree.snapshot("s2", 65536)
-    tree.delete("s1")
-    job = await_merge(lab)
+    tree, job = deleted(lab)
     assert [j["id"] for j in pause(lab, job)] == [job["id"]]
     lab.ctl("job", "pause", job["id"])
     assert not lab.daemon.intents()
@@ -45,10 +58,10 @@ def test_merge_off(lab, slow):
     present = tree.present()
     assert len(lab.mergeable()) == 2 and not jobs(lab, "running", "queued")
     slow()
-    assert [j["id"] for j in until(lambda: jobs(lab, "paused"), "the pause to be known again")] == [job["id"]]
+    assert pausing(lab, job)
     lab.daemon.kill()
     lab.daemon.start()
-    assert [j["id"] for j in until(lambda: jobs(lab, "paused"), "the pause to be known again")] == [job["id"]]
+    assert pausing(lab, job)
     assert len(lab.mergeable()) == 2
     lab.agree()
     lab.ctl("job", "resume", job["id"])
@@ -110,12 +123,7 @@ def test_flatten(lab, gate):
 def test_vm_goes(lab, slow):
     """A VM is deleted while its merging is paused, of which nobody can read the mark any more: the job ends, nothing is
     left."""
-    tree = Tree(lab)
-    tree.snapshot("s0")
-    tree.snapshot("s1", 262144)
-    tree.snapshot("s2", 65536)
-    tree.delete("s1")
-    job = await_merge(lab)
+    tree, job = deleted(lab)
     pause(lab, job)
     root = tree.machine.root
     (mark,) = laws.pauses(root)

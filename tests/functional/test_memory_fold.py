@@ -10,6 +10,8 @@ import pytest
 from vmsnaptest.serial import parse
 from vmsnaptest.wait import until
 
+pytestmark = pytest.mark.one_driver  # files of save states
+
 
 SLACK = 5  # ticks of the guest that came back until one is seen
 

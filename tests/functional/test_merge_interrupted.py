@@ -9,6 +9,8 @@ from vmsnaptest.small import fill
 from vmsnaptest.tree import Tree
 from vmsnaptest.wait import until
 
+pytestmark = pytest.mark.one_driver  # the daemon's own merges
+
 
 def grown(lab):
     """A tree in which s1 is to be merged by a commit; returns it and what now must show."""

@@ -12,6 +12,8 @@ from vmsnaptest.running import Running
 from vmsnaptest.small import fill
 from vmsnaptest.wait import until
 
+pytestmark = pytest.mark.one_driver  # file systems that fill up, and QEMU
+
 KIB, MIB = 1 << 10, 1 << 20
 QUICK = os.environ.get("VMSNAP_FAULT", "quick") == "quick"
 RATE = 256  # KiB a second: there is time for things to happen in the middle

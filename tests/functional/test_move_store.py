@@ -3,7 +3,10 @@
 import os
 import shutil
 
+import pytest
 from vmsnaptest.machine import Machine
+
+pytestmark = pytest.mark.one_driver  # files of a store
 
 
 def _move(lab, machine):

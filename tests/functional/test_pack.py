@@ -10,6 +10,8 @@ import pytest
 from vmsnaptest.daemon import CtlError
 from vmsnaptest.wait import until
 
+pytestmark = pytest.mark.one_driver  # files of save states
+
 
 def info(machine, name):
     return machine.lab.ctl("savestate", "info", machine.name, name)["saveState"]

@@ -13,6 +13,8 @@ from vmsnaptest.fixtures import build
 from vmsnaptest.machine import PREFIX, Machine
 from vmsnaptest.where import require_userfaultfd
 
+pytestmark = pytest.mark.one_driver  # contents of save states
+
 QUICK = os.environ.get("VMSNAP_FAULT") == "quick"
 ROUNDS = int(os.environ.get("VMSNAP_ROUNDS", "2" if QUICK else "20"))
 MEMORY, TOUCH, MIB, PAGE = 40, 24, 1 << 20, 4096

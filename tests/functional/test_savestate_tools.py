@@ -5,6 +5,8 @@ import os
 import pytest
 from vmsnaptest.daemon import FAILED, REFUSED, USAGE, CtlError
 
+pytestmark = pytest.mark.one_driver  # files of save states
+
 PACKET = bytes([16, 0, 1, 0, 0, 0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])  # in tick.s, before the number
 BOOT_SECTOR, SECTOR = 0x7c00, 512
 

@@ -7,9 +7,12 @@ import subprocess
 import pytest
 from vmsnaptest import disk, laws
 from vmsnaptest.daemon import DONE, FAILED, LITTLE_SPACE, NO_SPACE_SOON, REFUSED, CtlError
+from vmsnaptest.merging import waiting
 from vmsnaptest.small import fill, mount
 from vmsnaptest.tree import Tree
 from vmsnaptest.wait import until
+
+pytestmark = pytest.mark.one_driver  # free space on file systems
 
 MIB = 1 << 20
 
@@ -92,11 +95,6 @@ def test_off_and_back(small):
     os.unlink(ballast)
     small.check()
     machine.revert()
-
-
-def waiting(lab):
-    jobs = [j for j in lab.ctl("job", "list")["jobs"] if j["operation"] == "merge" and j["state"] == "running"]
-    return jobs and "waiting for room" in (jobs[0].get("phase") or "")
 
 
 def test_delete(small):

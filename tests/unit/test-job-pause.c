@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Jobs that are paused and go on. */
-#include "tests/unit/layout-util.h"
-
-#include <pthread.h>
-#include <sched.h>
+#include "tests/unit/job-util.h"
 
 #include "common/log.h"
-#include "daemon/job.h"
-#include "daemon/loop.h"
 
 #define KEY "11112222-3333-4444-5555-666677778888"
 #define OTHER "AAAAAAAA-3333-4444-5555-666677778888"
@@ -54,31 +49,10 @@ static void await(const int *value, int wanted)
 		sched_yield();
 }
 
-static enum job_state state_of(struct job *job)
-{
-	struct job_view view;
-	enum job_state state;
-
-	job_look(job, &view);
-	state = view.state;
-	job_view_done(&view);
-	return state;
-}
-
 static void await_state(struct job *job, enum job_state wanted)
 {
 	while (state_of(job) != wanted)
 		sched_yield();
-}
-
-static struct jobs *make_jobs(void)
-{
-	_cleanup_err_ struct err err = ERR_INIT;
-	struct jobs *jobs;
-
-	assert_ok(loop_init(&err), &err);
-	assert_ok(jobs_new(2, 8, &jobs, &err), &err);
-	return jobs;
 }
 
 /* Declared before all references to jobs: those go before. */
@@ -149,7 +123,7 @@ static void pause_and_resume(struct jobs *jobs, struct job *job, struct work *w,
 static void test_pause(void **state _unused_)
 {
 	struct work w = { 0 }, other = { 0 };
-	_cleanup_jobs_ struct jobs *jobs = make_jobs();
+	_cleanup_jobs_ struct jobs *jobs = make_jobs(2, 8);
 	_cleanup_job_ struct job *job = submit(jobs, &w);
 
 	pause_and_resume(jobs, job, &w, &other);
@@ -158,7 +132,7 @@ static void test_pause(void **state _unused_)
 static void test_pause_giving_way(void **state _unused_)
 {
 	struct work w = { 0 }, other = { 0 };
-	_cleanup_jobs_ struct jobs *jobs = make_jobs();
+	_cleanup_jobs_ struct jobs *jobs = make_jobs(2, 8);
 	_cleanup_job_ struct job *job = submit_merge(jobs, &w);
 
 	pause_and_resume(jobs, job, &w, &other);
@@ -169,7 +143,7 @@ static void test_pause_giving_way(void **state _unused_)
 static void test_resume_during_hold(void **state _unused_)
 {
 	struct work w = { 0 };
-	_cleanup_jobs_ struct jobs *jobs = make_jobs();
+	_cleanup_jobs_ struct jobs *jobs = make_jobs(2, 8);
 	_cleanup_job_ struct job *job = submit_merge(jobs, &w);
 	_cleanup_err_ struct err err = ERR_INIT;
 
@@ -200,7 +174,7 @@ static int slow_body(struct job *job, void *arg, struct err *reterr)
 static void test_resume_early(void **state _unused_)
 {
 	struct work w = { 0 };
-	_cleanup_jobs_ struct jobs *jobs = make_jobs();
+	_cleanup_jobs_ struct jobs *jobs = make_jobs(2, 8);
 	_cleanup_job_ struct job *job = NULL;
 	_cleanup_err_ struct err err = ERR_INIT;
 
@@ -220,7 +194,7 @@ static void test_resume_early(void **state _unused_)
 static void test_refusals(void **state _unused_)
 {
 	struct work w = { 0 };
-	_cleanup_jobs_ struct jobs *jobs = make_jobs();
+	_cleanup_jobs_ struct jobs *jobs = make_jobs(2, 8);
 	_cleanup_job_ struct job *job = NULL;
 	_cleanup_err_ struct err err = ERR_INIT, never = ERR_INIT, not_paused = ERR_INIT;
 	_cleanup_err_ struct err ended = ERR_INIT, late = ERR_INIT;
@@ -244,7 +218,7 @@ static void test_refusals(void **state _unused_)
 static void test_cancel(void **state _unused_)
 {
 	struct work w = { 0 };
-	struct jobs *jobs = make_jobs();
+	struct jobs *jobs = make_jobs(2, 8);
 	struct job *job = submit(jobs, &w);
 	struct job_view view;
 	_cleanup_err_ struct err err = ERR_INIT;
@@ -267,7 +241,7 @@ static void test_cancel(void **state _unused_)
 static void test_stop(void **state _unused_)
 {
 	struct work one = { 0 }, two = { 0 };
-	_cleanup_jobs_ struct jobs *jobs = make_jobs();
+	_cleanup_jobs_ struct jobs *jobs = make_jobs(2, 8);
 	_cleanup_job_ struct job *flatten = submit(jobs, &one), *merge = NULL;
 
 	await(&one.begun, 1);
@@ -285,7 +259,7 @@ static void test_stop(void **state _unused_)
 static void test_submit_paused(void **state _unused_)
 {
 	struct work w = { 0 };
-	_cleanup_jobs_ struct jobs *jobs = make_jobs();
+	_cleanup_jobs_ struct jobs *jobs = make_jobs(2, 8);
 	_cleanup_job_ struct job *job = NULL;
 	struct job_view view;
 	_cleanup_err_ struct err err = ERR_INIT;
@@ -322,7 +296,7 @@ static int claiming_body(struct job *job, void *arg, struct err *reterr)
 static void test_claim_waits(void **state _unused_)
 {
 	struct work w = { 0 };
-	_cleanup_jobs_ struct jobs *jobs = make_jobs();
+	_cleanup_jobs_ struct jobs *jobs = make_jobs(2, 8);
 	_cleanup_job_ struct job *merge = submit_merge(jobs, &w), *adopt = NULL;
 	_cleanup_err_ struct err err = ERR_INIT;
 	struct job_view view;

@@ -1,82 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Jobs that give way to others. */
-#include "tests/unit/layout-util.h"
-
-#include <pthread.h>
-#include <sched.h>
+#include "tests/unit/job-util.h"
 
 #include "common/log.h"
-#include "daemon/job.h"
-#include "daemon/loop.h"
 
 #define KEY "11112222-3333-4444-5555-666677778888"
 
-/* A body that has begun, and may end. */
-struct gate {
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	int entered, open;
-};
-
-#define GATE_INIT { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0 }
-
-static void enter(struct gate *g)
-{
-	pthread_mutex_lock(&g->lock);
-	g->entered++;
-	pthread_cond_broadcast(&g->wake);
-	pthread_mutex_unlock(&g->lock);
-}
-
-static void wait_open(struct gate *g)
-{
-	pthread_mutex_lock(&g->lock);
-	while (!g->open)
-		pthread_cond_wait(&g->wake, &g->lock);
-	pthread_mutex_unlock(&g->lock);
-}
-
-static void wait_entered(struct gate *g)
-{
-	pthread_mutex_lock(&g->lock);
-	while (!g->entered)
-		pthread_cond_wait(&g->wake, &g->lock);
-	pthread_mutex_unlock(&g->lock);
-}
-
-static void open_gate(struct gate *g)
-{
-	pthread_mutex_lock(&g->lock);
-	g->open = 1;
-	pthread_cond_broadcast(&g->wake);
-	pthread_mutex_unlock(&g->lock);
-}
-
 static int body(struct job *job _unused_, void *arg, struct err *reterr _unused_)
 {
-	enter(arg);
-	wait_open(arg);
+	gate_enter(arg);
+	gate_wait_open(arg);
 	return 0;
 }
 
 /* Works until it is asked to stop, and then still takes its time. */
 static int yielding_body(struct job *job, void *arg, struct err *reterr _unused_)
 {
-	enter(arg);
+	gate_enter(arg);
 	while (!job_interrupted(job))
 		sched_yield();
-	wait_open(arg);
+	gate_wait_open(arg);
 	return 0;
-}
-
-static struct jobs *make_jobs(int workers)
-{
-	_cleanup_err_ struct err err = ERR_INIT;
-	struct jobs *jobs;
-
-	assert_ok(loop_init(&err), &err);
-	assert_ok(jobs_new(workers, 2, &jobs, &err), &err);
-	return jobs;
 }
 
 /* After the last reference to any of them is gone. */
@@ -91,28 +35,17 @@ static int yielding(struct jobs *jobs, struct gate *gate, struct job **ret_job)
 	return job_submit_giving_way(jobs, "pack", KEY, "web", yielding_body, gate, NULL, ret_job, NULL);
 }
 
-static enum job_state state_of(struct job *job)
-{
-	struct job_view view;
-	enum job_state state;
-
-	job_look(job, &view);
-	state = view.state;
-	job_view_done(&view);
-	return state;
-}
-
 /* Another job of the VM is taken, makes it stop, and begins when it has. */
 static void test_gives_way(void **state _unused_)
 {
 	struct gate slow = GATE_INIT, gate = GATE_INIT;
 	_cleanup_job_ struct job *pack = NULL, *job = NULL;
 	_cleanup_err_ struct err err = ERR_INIT, busy = ERR_INIT;
-	struct jobs *jobs = make_jobs(1);
+	struct jobs *jobs = make_jobs(1, 2);
 	struct job *none = NULL;
 
 	assert_int_equal(yielding(jobs, &slow, &pack), 0);
-	wait_entered(&slow);
+	wait_entered(&slow, 1);
 	assert_int_equal(job_interrupted(pack), 0);
 	assert_int_equal(yielding(jobs, &slow, &none), -EBUSY); /* for its like it does not */
 	assert_ok(job_submit(jobs, "snapshot", KEY, "web", body, &gate, NULL, &job, &err), &err);
@@ -121,7 +54,7 @@ static void test_gives_way(void **state _unused_)
 	assert_string_equal(busy.job, job_id(job));
 	assert_int_equal(gate.entered, 0); /* it waits for the other to end */
 	open_gate(&slow);
-	wait_entered(&gate);
+	wait_entered(&gate, 1);
 	assert_true(state_of(pack) > JOB_RUNNING);
 	assert_int_equal(yielding(jobs, &slow, &none), -EBUSY);
 	open_gate(&gate);
@@ -149,11 +82,11 @@ static void test_hold(void **state _unused_)
 	struct gate slow = GATE_INIT;
 	_cleanup_job_ struct job *pack = NULL;
 	_cleanup_err_ struct err err = ERR_INIT;
-	struct jobs *jobs = make_jobs(1);
+	struct jobs *jobs = make_jobs(1, 2);
 	pthread_t thread;
 
 	assert_int_equal(yielding(jobs, &slow, &pack), 0);
-	wait_entered(&slow);
+	wait_entered(&slow, 1);
 	assert_int_equal(pthread_create(&thread, NULL, open_later, &slow), 0);
 	assert_ok(jobs_hold(jobs, KEY, "web", &err), &err);
 	assert_true(state_of(pack) > JOB_RUNNING);

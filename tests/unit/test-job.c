@@ -1,29 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The job engine: slots, states, cancelling, watching, history. */
-#include "tests/unit/layout-util.h"
-
-#include <pthread.h>
-#include <sched.h>
+#include "tests/unit/job-util.h"
 
 #include "common/log.h"
-#include "daemon/job.h"
-#include "daemon/loop.h"
 
 #define KEY "11112222-3333-4444-5555-666677778888"
 #define OTHER "AAAAAAAA-3333-4444-5555-666677778888"
 
 /* A body that begins, then waits until it is let go. */
-struct gate {
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	int entered, open, freed;
+struct work {
+	struct gate gate;
+	int freed;
 	int r;      /* what the body returns */
 	int checks; /* 1: it ends when it is cancelled */
 };
 
 struct rig {
 	struct jobs *jobs;
-	struct gate gate;
+	struct work work;
 	int finished, watched, ended;
 	char *last_state;
 	size_t wanted;
@@ -32,12 +26,10 @@ struct rig {
 static struct rig *rig_new(int workers, int max_jobs)
 {
 	struct rig *rig = xcalloc(1, sizeof(*rig));
-	_cleanup_err_ struct err err = ERR_INIT;
 
-	pthread_mutex_init(&rig->gate.lock, NULL);
-	pthread_cond_init(&rig->gate.wake, NULL);
-	assert_ok(loop_init(&err), &err);
-	assert_ok(jobs_new(workers, max_jobs, &rig->jobs, &err), &err);
+	pthread_mutex_init(&rig->work.gate.lock, NULL);
+	pthread_cond_init(&rig->work.gate.wake, NULL);
+	rig->jobs = make_jobs(workers, max_jobs);
 	return rig;
 }
 
@@ -45,50 +37,28 @@ static void rig_free(struct rig *rig)
 {
 	jobs_free(rig->jobs);
 	loop_done();
-	pthread_cond_destroy(&rig->gate.wake);
-	pthread_mutex_destroy(&rig->gate.lock);
+	pthread_cond_destroy(&rig->work.gate.wake);
+	pthread_mutex_destroy(&rig->work.gate.lock);
 	free(rig->last_state);
 	free(rig);
 }
 
 static int body(struct job *job, void *arg, struct err *reterr)
 {
-	struct gate *g = arg;
+	struct work *w = arg;
 
-	pthread_mutex_lock(&g->lock);
-	g->entered++;
-	pthread_cond_broadcast(&g->wake);
-	while (!g->open)
-		pthread_cond_wait(&g->wake, &g->lock);
-	pthread_mutex_unlock(&g->lock);
-	if (g->checks)
+	gate_enter(&w->gate);
+	gate_wait_open(&w->gate);
+	if (w->checks)
 		return job_check(job, reterr);
-	return g->r < 0 ? err_set(reterr, ERR_REFUSED, g->r, "the body refused") : g->r;
+	return w->r < 0 ? err_set(reterr, ERR_REFUSED, w->r, "the body refused") : w->r;
 }
 
-static void free_gate(void *arg)
+static void free_work(void *arg)
 {
-	struct gate *g = arg;
+	struct work *w = arg;
 
-	pthread_mutex_lock(&g->lock);
-	__atomic_add_fetch(&g->freed, 1, __ATOMIC_ACQ_REL); /* read without the lock */
-	pthread_mutex_unlock(&g->lock);
-}
-
-static void wait_entered(struct gate *g, int n)
-{
-	pthread_mutex_lock(&g->lock);
-	while (g->entered < n)
-		pthread_cond_wait(&g->wake, &g->lock);
-	pthread_mutex_unlock(&g->lock);
-}
-
-static void open_gate(struct gate *g)
-{
-	pthread_mutex_lock(&g->lock);
-	g->open = 1;
-	pthread_cond_broadcast(&g->wake);
-	pthread_mutex_unlock(&g->lock);
+	__atomic_add_fetch(&w->freed, 1, __ATOMIC_ACQ_REL);
 }
 
 static struct job *submit(struct rig *rig, const char *key)
@@ -96,19 +66,8 @@ static struct job *submit(struct rig *rig, const char *key)
 	_cleanup_err_ struct err err = ERR_INIT;
 	struct job *job = NULL;
 
-	assert_ok(job_submit(rig->jobs, "take a snapshot", key, "web", body, &rig->gate, free_gate, &job, &err), &err);
+	assert_ok(job_submit(rig->jobs, "take a snapshot", key, "web", body, &rig->work, free_work, &job, &err), &err);
 	return job;
-}
-
-static enum job_state state_of(struct job *job)
-{
-	struct job_view view;
-	enum job_state state;
-
-	job_look(job, &view);
-	state = view.state;
-	job_view_done(&view);
-	return state;
 }
 
 static void on_finished(void *arg, const struct job_view *view)
@@ -143,12 +102,12 @@ static void test_done(void **state _unused_)
 	assert_string_equal(holder, job_id(job));
 	found = jobs_find(rig->jobs, holder);
 	assert_ptr_equal(found, job);
-	wait_entered(&rig->gate, 1);
+	wait_entered(&rig->work.gate, 1);
 	assert_int_equal(state_of(job), JOB_RUNNING);
 	assert_int_equal(jobs_active(rig->jobs), 1);
 	assert_int_equal(guid_parse(KEY, &guid), 0);
 	job_set_result(job, "snapshot", &guid);
-	open_gate(&rig->gate);
+	open_gate(&rig->work.gate);
 	run_until_finished(rig, 1);
 	assert_string_equal(rig->last_state, "done");
 	assert_int_equal(state_of(job), JOB_DONE);
@@ -169,8 +128,8 @@ static void test_failed(void **state _unused_)
 	struct job *job = submit(rig, KEY);
 	struct job_view view;
 
-	rig->gate.r = -ENOSPC;
-	open_gate(&rig->gate);
+	rig->work.r = -ENOSPC;
+	open_gate(&rig->work.gate);
 	run_until_finished(rig, 1);
 	job_look(job, &view);
 	assert_int_equal(view.state, JOB_FAILED);
@@ -188,9 +147,9 @@ static void test_busy_names_the_holder(void **state _unused_)
 	struct job *job = submit(rig, KEY), *second = NULL, *other = submit(rig, OTHER);
 	_cleanup_err_ struct err err = ERR_INIT;
 
-	wait_entered(&rig->gate, 2); /* another VM's job runs beside it */
+	wait_entered(&rig->work.gate, 2); /* another VM's job runs beside it */
 	job_phase(job, "copying memory");
-	assert_int_equal(job_submit(rig->jobs, "delete it", KEY, "web", body, &rig->gate, free_gate, &second, &err),
+	assert_int_equal(job_submit(rig->jobs, "delete it", KEY, "web", body, &rig->work, free_work, &second, &err),
 			 -EBUSY);
 	assert_int_equal(err.kind, ERR_BUSY);
 	assert_string_equal(err.job, job_id(job));
@@ -199,8 +158,8 @@ static void test_busy_names_the_holder(void **state _unused_)
 	assert_non_null(strstr(err.message, "take a snapshot, copying memory"));
 	assert_non_null(strstr(err.hint, job_id(job)));
 	assert_null(second);
-	assert_int_equal(rig->gate.freed, 0); /* the argument stays the caller's */
-	open_gate(&rig->gate);
+	assert_int_equal(rig->work.freed, 0); /* the argument stays the caller's */
+	open_gate(&rig->work.gate);
 	run_until_finished(rig, 2);
 	second = submit(rig, KEY);
 	jobs_drain(rig->jobs);
@@ -227,7 +186,7 @@ static void test_claim(void **state _unused_)
 	job_look(made, &view);
 	assert_string_equal(view.vm_id.s, KEY); /* the name had none */
 	job_view_done(&view);
-	open_gate(&rig->gate);
+	open_gate(&rig->work.gate);
 	jobs_drain(rig->jobs);
 	job_unref(made);
 	job_unref(other);
@@ -243,7 +202,7 @@ static void test_hold(void **state _unused_)
 	assert_ok(jobs_hold(rig->jobs, KEY, "web", &err), &err);
 	assert_ok(jobs_hold(rig->jobs, OTHER, "db", &err), &err);
 	assert_int_equal(jobs_hold(rig->jobs, KEY, "web", &again), -EBUSY);
-	assert_int_equal(job_submit(rig->jobs, "x", KEY, "web", body, &rig->gate, NULL, &job, &busy), -EBUSY);
+	assert_int_equal(job_submit(rig->jobs, "x", KEY, "web", body, &rig->work, NULL, &job, &busy), -EBUSY);
 	assert_int_equal(busy.kind, ERR_BUSY);
 	assert_null(busy.job);
 	jobs_release(rig->jobs, KEY);
@@ -253,7 +212,7 @@ static void test_hold(void **state _unused_)
 	assert_int_equal(jobs_hold(rig->jobs, KEY, "web", &again), -EBUSY);
 	assert_string_equal(again.job, job_id(job));
 	jobs_release(rig->jobs, OTHER);
-	open_gate(&rig->gate);
+	open_gate(&rig->work.gate);
 	jobs_drain(rig->jobs);
 	job_unref(job);
 	rig_free(rig);
@@ -265,12 +224,12 @@ static void test_limit(void **state _unused_)
 	struct job *one = submit(rig, KEY), *two = submit(rig, OTHER), *three = NULL;
 	_cleanup_err_ struct err err = ERR_INIT;
 
-	assert_int_equal(job_submit(rig->jobs, "x", "name:c", "c", body, &rig->gate, NULL, &three, &err), -EAGAIN);
+	assert_int_equal(job_submit(rig->jobs, "x", "name:c", "c", body, &rig->work, NULL, &three, &err), -EAGAIN);
 	assert_int_equal(err.kind, ERR_LIMIT);
 	assert_non_null(strstr(err.message, "2 jobs"));
-	open_gate(&rig->gate);
+	open_gate(&rig->work.gate);
 	jobs_drain(rig->jobs);
-	assert_int_equal(job_submit(rig->jobs, "x", "name:c", "c", body, &rig->gate, NULL, &three, &err), 0);
+	assert_int_equal(job_submit(rig->jobs, "x", "name:c", "c", body, &rig->work, NULL, &three, &err), 0);
 	jobs_drain(rig->jobs);
 	job_unref(one);
 	job_unref(two);
@@ -285,17 +244,17 @@ static void test_cancel_before_start(void **state _unused_)
 	struct job *one = submit(rig, KEY), *two = submit(rig, OTHER);
 	_cleanup_err_ struct err err = ERR_INIT, none = ERR_INIT;
 
-	wait_entered(&rig->gate, 1);
+	wait_entered(&rig->work.gate, 1);
 	assert_int_equal(state_of(two), JOB_QUEUED);
 	assert_ok(jobs_cancel(rig->jobs, job_id(two), &err), &err);
 	assert_true(job_cancelled(two) && !job_cancelled(one));
 	assert_int_equal(jobs_cancel(rig->jobs, "nosuch", &none), -ENOENT);
 	assert_int_equal(none.kind, ERR_NO_JOB);
-	open_gate(&rig->gate);
+	open_gate(&rig->work.gate);
 	run_until_finished(rig, 2);
 	assert_int_equal(state_of(one), JOB_DONE);
 	assert_int_equal(state_of(two), JOB_CANCELLED);
-	assert_int_equal(rig->gate.entered, 1); /* its body never ran */
+	assert_int_equal(rig->work.gate.entered, 1); /* its body never ran */
 	job_unref(one);
 	job_unref(two);
 	rig_free(rig);
@@ -307,10 +266,10 @@ static void test_cancel_running(void **state _unused_)
 	struct job *job = submit(rig, KEY);
 	struct job_view view;
 
-	rig->gate.checks = 1;
-	wait_entered(&rig->gate, 1);
+	rig->work.checks = 1;
+	wait_entered(&rig->work.gate, 1);
 	assert_int_equal(jobs_cancel(rig->jobs, job_id(job), NULL), 0);
-	open_gate(&rig->gate);
+	open_gate(&rig->work.gate);
 	run_until_finished(rig, 1);
 	job_look(job, &view);
 	assert_int_equal(view.state, JOB_CANCELLED);
@@ -327,9 +286,9 @@ static void test_cancel_too_late(void **state _unused_)
 	struct rig *rig = rig_new(1, 4);
 	struct job *job = submit(rig, KEY);
 
-	wait_entered(&rig->gate, 1);
+	wait_entered(&rig->work.gate, 1);
 	assert_int_equal(jobs_cancel(rig->jobs, job_id(job), NULL), 0);
-	open_gate(&rig->gate);
+	open_gate(&rig->work.gate);
 	run_until_finished(rig, 1);
 	assert_int_equal(state_of(job), JOB_DONE);
 	job_unref(job);
@@ -347,7 +306,7 @@ static void on_change(void *arg, struct job *job)
 		assert_string_equal(view.phase, "copying");
 		assert_int_equal(view.bytes_total, 20);
 		assert_string_equal(view.warnings[0], "beware of 7");
-		open_gate(&rig->gate);
+		open_gate(&rig->work.gate);
 	}
 	rig->ended += view.state == JOB_DONE;
 	job_view_done(&view);
@@ -367,7 +326,7 @@ static void test_watch(void **state _unused_)
 	jobs_unwatch(rig->jobs, jobs_watch(rig->jobs, never, rig));
 	jobs_unwatch(rig->jobs, NULL);
 	job = submit(rig, KEY);
-	wait_entered(&rig->gate, 1);
+	wait_entered(&rig->work.gate, 1);
 	job_phase(job, "copying");
 	job_warn(job, "beware of %d", 7);
 	job_progress(job, 10, 20);
@@ -400,7 +359,7 @@ static void test_phase_forgets_progress(void **state _unused_)
 	job_look(job, &view);
 	assert_true(view.bytes_done == -1 && view.bytes_total == -1);
 	job_view_done(&view);
-	open_gate(&rig->gate);
+	open_gate(&rig->work.gate);
 	jobs_drain(rig->jobs);
 	job_unref(job);
 	rig_free(rig);
@@ -412,7 +371,7 @@ static void test_history_is_bounded(void **state _unused_)
 	struct job **list;
 	size_t n;
 
-	open_gate(&rig->gate);
+	open_gate(&rig->work.gate);
 	for (int i = 0; i < 150; i++) {
 		_cleanup_free_ char *key = xasprintf("name:%d", i);
 
@@ -434,9 +393,9 @@ static void test_history_is_bounded(void **state _unused_)
 	}
 	free(list);
 	/* those forgotten give back their argument, the last ones when their worker lets go of them */
-	for (int i = 0; i < 5000 && __atomic_load_n(&rig->gate.freed, __ATOMIC_ACQUIRE) < 150 - 64; i++)
+	for (int i = 0; i < 5000 && __atomic_load_n(&rig->work.freed, __ATOMIC_ACQUIRE) < 150 - 64; i++)
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
-	assert_int_equal(__atomic_load_n(&rig->gate.freed, __ATOMIC_ACQUIRE), 150 - 64);
+	assert_int_equal(__atomic_load_n(&rig->work.freed, __ATOMIC_ACQUIRE), 150 - 64);
 	rig_free(rig);
 }
 
@@ -446,13 +405,13 @@ static void test_stop(void **state _unused_)
 	struct job *one = submit(rig, KEY), *two = submit(rig, OTHER), *three = NULL;
 	_cleanup_err_ struct err err = ERR_INIT;
 
-	rig->gate.checks = 1;
-	wait_entered(&rig->gate, 1);
+	rig->work.checks = 1;
+	wait_entered(&rig->work.gate, 1);
 	jobs_stop(rig->jobs);
 	assert_true(job_cancelled(one) && job_cancelled(two));
-	assert_int_equal(job_submit(rig->jobs, "x", "name:c", "c", body, &rig->gate, NULL, &three, &err), -EAGAIN);
+	assert_int_equal(job_submit(rig->jobs, "x", "name:c", "c", body, &rig->work, NULL, &three, &err), -EAGAIN);
 	assert_non_null(strstr(err.message, "stopping"));
-	open_gate(&rig->gate);
+	open_gate(&rig->work.gate);
 	jobs_drain(rig->jobs);
 	assert_int_equal(state_of(one), JOB_CANCELLED);
 	assert_int_equal(state_of(two), JOB_CANCELLED);
@@ -474,15 +433,15 @@ static void test_free_with_queued_jobs(void **state _unused_)
 	pthread_t thread;
 
 	job_unref(submit(rig, KEY));
-	wait_entered(&rig->gate, 1);
+	wait_entered(&rig->work.gate, 1);
 	job_unref(submit(rig, OTHER));
 	assert_int_equal(pthread_create(&thread, NULL, free_jobs, rig->jobs), 0);
 	for (int i = 0; i < 1000; i++)
 		sched_yield(); /* so that the engine most likely goes first */
-	open_gate(&rig->gate);
+	open_gate(&rig->work.gate);
 	pthread_join(thread, NULL);
 	rig->jobs = NULL;
-	assert_int_equal(rig->gate.freed, 2);
+	assert_int_equal(rig->work.freed, 2);
 	rig_free(rig);
 }
 

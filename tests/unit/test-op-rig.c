@@ -232,27 +232,13 @@ void rig_recover(struct rig *rig)
 	rig_check(rig, !rig_has_record(rig), "recovery left a record");
 }
 
-int rig_has_record(struct rig *rig)
-{
-	_cleanup_free_ char *cmd = xasprintf("find '%s' -name '*.op' | grep -q .", rig->store);
-
-	return system(cmd) == 0;
-}
-
 /* ---- the world, kept and put back */
-
-static void copy_tree(const char *from, const char *to)
-{
-	_cleanup_free_ char *cmd = xasprintf("rm -rf '%s' && cp -a '%s' '%s'", to, from, to);
-
-	assert_int_equal(system(cmd), 0);
-}
 
 void rig_keep(struct rig *rig)
 {
 	struct hvs_domain *d;
 
-	copy_tree(rig->world, rig->kept);
+	rig_copy(rig->world, rig->kept);
 	hvs_reset(rig->hvs);
 	memcpy(rig->kept_hvs, rig->hvs, sizeof(*rig->hvs));
 	config_free(rig->before);
@@ -265,7 +251,7 @@ void rig_keep(struct rig *rig)
 /* The lock is not part of the world. */
 void rig_put_back(struct rig *rig)
 {
-	copy_tree(rig->kept, rig->world);
+	rig_copy(rig->kept, rig->world);
 	memcpy(rig->hvs->domain, rig->kept_hvs->domain, sizeof(rig->hvs->domain));
 	rig->hvs->violation[0] = '\0';
 	hvs_reset(rig->hvs);

@@ -96,6 +96,12 @@ void rig_recover(struct rig *rig);
 /* 1 if an intent record is there. */
 int rig_has_record(struct rig *rig);
 
+/* Makes `to` a copy of the directory `from`, with modes, times and holes; what was there goes. */
+void rig_copy(const char *from, const char *to);
+
+/* 1 if both files are the same but for the lines that match the pattern `but`. */
+int rig_same_text(const char *path, const char *other, const char *but);
+
 /* Keeps store and hypervisor as they are now; puts them back. */
 void rig_keep(struct rig *rig);
 void rig_put_back(struct rig *rig); /* as rig_keep() */
