@@ -30,6 +30,7 @@
 #define HOLD_USEC (INT64_C(5) * 1000000)  /* not held by then: the pause will be longer, nothing else */
 #define LATE_USEC (INT64_C(10) * 1000000) /* a guest that should have been resumed by QEMU */
 #define STALL_MSEC 15000                  /* without a byte read; the guest waits for it meanwhile */
+#define RESULT_ROOM (1 << 16)             /* bytes free below which a result may find no place */
 #define FIRST_MSEC 20                     /* for the first memory to arrive */
 #define QUICK_STEPS 50                    /* of a millisecond, then slower */
 
@@ -325,24 +326,39 @@ static int follow(struct run *run, struct err *reterr)
 	 * the way, QEMU answers them under the same lock. */
 	background_reader_listen(&run->reader, FIRST_MSEC);
 	for (int i = 0; (r = look(run, &completed, reterr)) > 0; i++) {
-		if (run->reader.ended || is_stalled(run))
+		/* that one that has come to the end is gone is no news; QEMU's word about it may follow */
+		if ((run->reader.ended && !run->reader.read) || is_stalled(run))
 			return read_on(run, reterr);
 		background_reader_listen(&run->reader, i < QUICK_STEPS ? 1 : 10);
 	}
 	return r;
 }
 
+/* The reader could not even say what became of it: it was killed, or found no room for that. */
+static int fail_without_result(const struct run *run, struct err *reterr)
+{
+	int64_t room = INT64_MAX;
+
+	if (disk_free(run->spec.dir, &room, NULL) < 0 || room >= RESULT_ROOM)
+		return err_full(reterr, ERR_FAILED, -EPIPE, run->guest.bg->name, run->spec.dir, "Take the snapshot again",
+				"vmsnap-capture ended without a word about the memory of \"%s\"", run->guest.bg->name);
+	return err_full(reterr, ERR_FAILED, -ENOSPC, run->guest.bg->name, run->spec.dir,
+			"Make room and take the snapshot again", "there is no space left in '%s' for the memory of \"%s\"",
+			run->spec.dir, run->guest.bg->name);
+}
+
 /* The reader's own end: it writes and syncs what it has. */
 static int take_result(struct run *run, struct err *reterr)
 {
 	struct capture_result *image = &run->result->image;
+	_cleanup_err_ struct err err = ERR_INIT;
 	int r;
 
 	while (!run->reader.ended)
 		background_reader_listen(&run->reader, 1000);
-	r = capture_result_read(run->spec.dir, image, reterr);
+	r = capture_result_read(run->spec.dir, image, &err);
 	if (r < 0)
-		return r;
+		return r == -ENOENT ? fail_without_result(run, reterr) : err_move(reterr, &err);
 	if (image->outcome == CAPTURE_FAILED)
 		return err_move(reterr, &image->err);
 	return image->outcome == CAPTURE_WHOLE ? 0 : err_set(reterr, ERR_FAILED, -EIO,
