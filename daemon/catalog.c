@@ -168,6 +168,21 @@ static int refresh_entry(struct catalog *cat, struct catalog_entry *e, struct er
 	return r;
 }
 
+static void forget_stamps(struct catalog *cat)
+{
+	for (size_t i = 0; i < cat->n; i++)
+		cat->entry[i].stamp = 0;
+}
+
+/* Where the disk has no room for the index the directories are read into one that needs none. */
+static int do_without_file(struct catalog *cat, struct err *reterr)
+{
+	index_close(cat->index);
+	cat->index = NULL;
+	forget_stamps(cat);
+	return index_open_memory(&cat->index, reterr);
+}
+
 static int reopen(struct catalog *cat, struct err *reterr)
 {
 	_cleanup_free_ char *path = path_join(cat->store, "index.sqlite");
@@ -178,8 +193,7 @@ static int reopen(struct catalog *cat, struct err *reterr)
 	r = index_open(path, &cat->index, &fresh, reterr);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < cat->n; i++)
-		cat->entry[i].stamp = 0;
+	forget_stamps(cat);
 	if (fresh)
 		log_debug("the index '%s' was made anew from the directories", path);
 	return 0;
@@ -194,7 +208,7 @@ static int refresh_all(struct catalog *cat, struct err *reterr)
 	return r;
 }
 
-/* Runs fn with a sound index: one that is gone or damaged is made anew, once. */
+/* Runs fn with a sound index: one that is gone or damaged, or has no room, is made anew, once. */
 int catalog_with_index(struct catalog *cat, int (*fn)(struct catalog *cat, void *arg, struct err *reterr), void *arg,
 		       struct err *reterr)
 {
@@ -202,16 +216,16 @@ int catalog_with_index(struct catalog *cat, int (*fn)(struct catalog *cat, void 
 	int r = 0;
 
 	if (!cat->index || index_is_stale(cat->index))
-		r = reopen(cat, reterr);
-	if (r < 0)
-		return r;
-	r = fn(cat, arg, &first);
-	if (r != -EBADMSG) {
+		r = reopen(cat, &first);
+	if (!r)
+		r = fn(cat, arg, &first);
+	if (r != -EBADMSG && r != -ENOSPC) {
 		ignore_result(err_move(reterr, &first)); /* r says it */
 		return r;
 	}
-	log_warning("%s; the index is made anew", first.message ? first.message : "the index is damaged");
-	r = reopen(cat, reterr);
+	if (r == -EBADMSG)
+		log_warning("%s; the index is made anew", first.message ? first.message : "the index is damaged");
+	r = r == -EBADMSG ? reopen(cat, reterr) : do_without_file(cat, reterr);
 	return r < 0 ? r : fn(cat, arg, reterr);
 }
 
@@ -393,11 +407,13 @@ const char *catalog_store(const struct catalog *cat)
 int catalog_open(const char *store, struct catalog **ret_catalog, struct err *reterr)
 {
 	struct catalog *cat = xcalloc(1, sizeof(*cat));
+	_cleanup_err_ struct err err = ERR_INIT;
 	int r;
 
 	pthread_mutex_init(&cat->lock, NULL);
 	cat->store = xstrdup(store);
-	r = reopen(cat, reterr);
+	r = reopen(cat, &err);
+	r = r == -ENOSPC ? do_without_file(cat, reterr) : r < 0 ? err_move(reterr, &err) : 0;
 	if (r < 0) {
 		catalog_close(cat);
 		return r;

@@ -57,7 +57,7 @@ static int code_of(int rc)
 	case SQLITE_NOMEM:
 		return -ENOMEM;
 	default:
-		return -EIO;
+		return rc == SQLITE_IOERR_SHMSIZE ? -ENOSPC : -EIO;
 	}
 }
 
@@ -182,6 +182,21 @@ static int set_up(struct index *ix, int *ret_fresh)
 	return rc == SQLITE_OK ? prepare_all(ix) : rc;
 }
 
+/* Returns SQLite's result; nothing is open unless that is SQLITE_OK. */
+static int open_db(struct index *ix, const char *name, int *ret_fresh)
+{
+	int rc = sqlite3_open_v2(name, &ix->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+
+	if (rc == SQLITE_OK) {
+		sqlite3_extended_result_codes(ix->db, 1);
+		sqlite3_busy_timeout(ix->db, BUSY_MSEC);
+		rc = set_up(ix, ret_fresh);
+	}
+	if (rc != SQLITE_OK)
+		close_db(ix);
+	return rc;
+}
+
 /* One try. Returns 1 if the file has to be made anew. */
 static int try_open(struct index *ix, int *ret_fresh, struct err *reterr)
 {
@@ -189,15 +204,9 @@ static int try_open(struct index *ix, int *ret_fresh, struct err *reterr)
 
 	if (r < 0)
 		return r;
-	rc = sqlite3_open_v2(ix->path, &ix->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
-	if (rc == SQLITE_OK) {
-		sqlite3_extended_result_codes(ix->db, 1);
-		sqlite3_busy_timeout(ix->db, BUSY_MSEC);
-		rc = set_up(ix, ret_fresh);
-	}
+	rc = open_db(ix, ix->path, ret_fresh);
 	if (rc == SQLITE_OK)
 		return 0;
-	close_db(ix);
 	if (means_damaged(rc))
 		return 1;
 	return index_error(ix, rc, "cannot begin to work", reterr);
@@ -227,6 +236,20 @@ int index_open(const char *path, struct index **ret_index, int *ret_fresh, struc
 	return 0;
 }
 
+int index_open_memory(struct index **ret_index, struct err *reterr)
+{
+	_cleanup_(index_closep) struct index *ix = xcalloc(1, sizeof(*ix));
+	int fresh, rc;
+
+	ix->path = xstrdup("(no file)"); /* there is none of that name: stale */
+	pthread_mutex_init(&ix->lock, NULL);
+	rc = open_db(ix, ":memory:", &fresh);
+	if (rc != SQLITE_OK)
+		return index_error(ix, rc, "cannot begin in memory", reterr);
+	*ret_index = TAKE_PTR(ix);
+	return 0;
+}
+
 void index_close(struct index *ix)
 {
 	if (!ix)
@@ -244,7 +267,7 @@ int index_is_stale(const struct index *ix)
 {
 	struct stat st;
 
-	return stat(ix->path, &st) < 0 || st.st_dev != ix->dev || st.st_ino != ix->ino;
+	return !ix->ino || stat(ix->path, &st) < 0 || st.st_dev != ix->dev || st.st_ino != ix->ino;
 }
 
 sqlite3_stmt *index_begin(struct index *ix, enum index_stmt which)

@@ -46,6 +46,10 @@ struct index_job {
  * *ret_fresh (may be NULL) says so. ret_index *owned*. Returns 0 or negative errno. */
 _must_check_ int index_open(const char *path, struct index **ret_index, int *ret_fresh, struct err *reterr);
 
+/* An empty one without a file, for where a disk has no room for one: index_is_stale() of it at once,
+ * so that the next look tries the file again. ret_index *owned*. Returns 0 or negative errno. */
+_must_check_ int index_open_memory(struct index **ret_index, struct err *reterr);
+
 /* Closes it (*taken*, may be NULL). */
 void index_close(struct index *ix);
 DEFINE_CLEANUP(struct index, index_close);

@@ -144,6 +144,28 @@ def test_full_disk_is_emptied(small):
     tree.check(present)
 
 
+def test_full_disk_is_looked_at(small):
+    """What the index has no room for is read from the documents, by a daemon that is started then, too."""
+    machine = small.machine()
+    machine.snapshot("s0")
+    root, store = machine.root, small.daemon.store
+    small.daemon.stop()
+    os.unlink(os.path.join(store, "index.sqlite"))
+    ballast = fill(small, 0)
+    small.daemon.start()
+    for _ in range(2):
+        (vm,) = small.ctl("vm", "list")["vms"]
+        assert vm["name"] == machine.name and vm["snapshots"] == 1 and not vm.get("problems")
+        assert [s["name"] for s in small.ctl("snapshot", "list", machine.name)["snapshots"]] == ["s0"]
+        for where, _, names in os.walk(root):
+            for name in names:
+                if name.endswith(".xml"):
+                    os.utime(os.path.join(where, name))  # the index has to follow
+    os.unlink(ballast)
+    small.ctl("vm", "list")
+    assert os.path.getsize(os.path.join(store, "index.sqlite")) > 0
+
+
 def test_chain_that_cannot_be_shortened(small):
     """A snapshot does not wait for the room that a merge needs before it: it says so and is taken."""
     with open(small.path("vmsnapd.conf"), "w") as conf:
