@@ -8,7 +8,8 @@
   background, live, paused
              pause, total time and bytes on disk of a snapshot with memory (a guest of --ram MiB, four fifths of
              it filled) beside `virsh snapshot-create-as --memspec`, live and paused, interleaved; the first
-             one of a guest, which holds all, and a later one, which holds what has changed
+             one of a guest, which holds all, and a later one, which holds what has changed; background_parts
+             is QEMU's own stop, suspend to running, and what of it is whose
   save       vm save and vm start beside `virsh save` and `virsh restore` (at most 1.0 wanted)
   merge      what deleting a snapshot copies, until the image is merged away: a VM that is off beside bare qemu-img commit
              and rebase, a running one beside `virsh blockcommit` (at most 1.1 wanted)
@@ -146,6 +147,15 @@ def take_virsh(lab, vm, mode, number, spans, sizes):
     os.unlink(image)
 
 
+def pause_parts(log):
+    """What QEMU's own stop in background captures consists of, by the daemon's notes: medians, and the longest stop."""
+    rows = re.findall(r"background capture: .*?suspend (\d+) firmware (\d+) disks (\d+) .*?stopped (\d+) us,.*? down (\d+) us",
+                      log)
+    names = ("suspend_ms", "firmware_ms", "disk_switch_ms", "stopped_ms", "devices_and_write_protect_ms")
+    columns = [[int(us) / 1e6 for us in column] for column in zip(*rows)]
+    return {**dict(zip(names, map(median_ms, columns))), "longest_stop_ms": round(max(columns[3]) * 1000, 2), "runs": len(rows)}
+
+
 def with_memory(lab, runs, ram):
     """Each mode of ours and of virsh on two guests that are alike; who begins changes from run to run."""
     listeners = [Listener(talker(lab, name, ram)) for name in ("mine", "virshs")]
@@ -169,6 +179,7 @@ def with_memory(lab, runs, ram):
             found[name] = {**pair(lengths(spans[key]), lengths(theirs)),
                            "pause_ours_ms": pause["ours_ms"], "pause_virsh_ms": pause["virsh_ms"],
                            "mib": round(statistics.median(sizes[key]) / (1 << 20), 1), "virsh_mib": sizes[beside[mode]][-1] >> 20}
+    found["background_parts"] = pause_parts(lab.daemon.log())
     found.update(saving(lab, runs, mine, virshs, lab.path("memory.image")))
     for name in (mine, virshs):
         lab.virsh("destroy", name)
